@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef AERO_CORE_FRAME_SET_TREE_H
+#define AERO_CORE_FRAME_SET_TREE_H
+
+/*
+ * The tree above the leaves of a frame set. A frame number of 40 bits is cut as
+ *
+ *     root 9 | branch 9 | entry 7 | leaf 15
+ *
+ * root and branch nodes hold pointers; a table node holds 128 entries, one per leaf; a leaf is a
+ * bitmap. The set remembers the table used last (16 GiB of frames), so that the usual lookup is two
+ * loads.
+ */
+
+#include <aerostat/frame_set.h>
+
+#define LEAF_FRAMES ((unsigned int)AERO_FRAME_SET_LEAF_FRAMES)
+#define BLOCK_FRAMES ((unsigned int)AERO_FRAME_SET_BLOCK_FRAMES)
+#define WORD_BITS 64u
+#define LEAF_WORDS (LEAF_FRAMES / WORD_BITS)
+#define BLOCK_WORDS (BLOCK_FRAMES / WORD_BITS)
+#define LEAF_BLOCKS (LEAF_FRAMES / BLOCK_FRAMES)
+
+#define TABLE_ENTRIES 128u
+#define BRANCH_SLOTS 512u
+#define LEAF_LIMIT (AERO_FRAME_LIMIT / AERO_FRAME_SET_LEAF_FRAMES)
+
+/* One leaf and its summary: bit b of any and full stands for block b of the leaf. */
+struct aero_frame_set_entry {
+	uint64_t any;
+	uint64_t full;
+	uint64_t *leaf;
+	uint32_t count;
+};
+
+/* The entry of a frame's leaf, or NULL where its table does not exist. */
+struct aero_frame_set_entry *aero_frame_set_find_entry(const struct aero_frame_set *set,
+						       aero_frame frame);
+
+/* The same with everything above the leaf, and the leaf, made; NULL without memory. */
+struct aero_frame_set_entry *aero_frame_set_make_entry(struct aero_frame_set *set,
+						       aero_frame frame);
+
+/* Give an empty leaf back, and every node above it that has become empty. */
+void aero_frame_set_drop_leaf(struct aero_frame_set *set, aero_frame frame);
+
+/* The first entry at or after *leaf (a frame number / 2^15) that holds anything; moves *leaf. */
+struct aero_frame_set_entry *aero_frame_set_entry_from(const struct aero_frame_set *set,
+						       uint64_t *leaf);
+
+/* The last entry that holds anything, and its number. */
+struct aero_frame_set_entry *aero_frame_set_last_entry(const struct aero_frame_set *set,
+						       uint64_t *out_leaf);
+
+#endif
