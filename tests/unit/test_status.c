@@ -24,7 +24,8 @@ static void test_status_str_unknown_says_so(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < TEST_ARRAY_SIZE(unknown); i++)
-		assert_string_equal(aero_status_str((enum aero_status)unknown[i]), "unknown status");
+		assert_string_equal(aero_status_str((enum aero_status)unknown[i]),
+				    "unknown status");
 }
 
 static void test_status_ok_is_zero(void **state)
