@@ -17,6 +17,7 @@
 
 #include <aerostat/memory.h>
 #include <aerostat/status.h>
+#include <aerostat/stream.h>
 #include <aerostat/types.h>
 
 #ifdef __cplusplus
@@ -189,6 +190,35 @@ bool aero_frame_set_take_last(struct aero_frame_set *set, uint64_t max,
  * Source:  design of Aerostat.
  */
 uint64_t aero_frame_set_bytes(const struct aero_frame_set *set);
+
+/**
+ * aero_frame_set_save() - Write a set down.
+ * @set:  Initialised.
+ * @sink: Where to.
+ *
+ * Shape:   16 bytes per merged range, or 4 KiB per leaf where that is shorter.
+ * Owner:   nothing changes hands.
+ * Errors:  those of the sink.
+ * Context: that of the sink.
+ * Source:  design of Aerostat.
+ */
+enum aero_status aero_frame_set_save(const struct aero_frame_set *set,
+				     const struct aero_sink *sink);
+
+/**
+ * aero_frame_set_restore() - Add what was written down.
+ * @set:    Initialised.
+ * @source: What save() wrote, not trusted.
+ *
+ * Shape:   the frames come to those already in the set.
+ * Owner:   nodes are taken.
+ * Errors:  AERO_EPROTO: no save() wrote this; AERO_ENOMEM; those of the source. What was read before
+ *          is in the set.
+ * Context: that of the source and nodes.get().
+ * Source:  design of Aerostat.
+ */
+enum aero_status aero_frame_set_restore(struct aero_frame_set *set,
+					const struct aero_source *source);
 
 /**
  * aero_frame_set_validate() - Check every invariant of a set.

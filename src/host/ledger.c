@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+#include <aerostat/host/ledger.h>
+
+#include "../core/platform.h"
+
+/* What is worth collecting even where every frame can be discarded alone: a 2 MiB block. */
+#define COLLECT_ORDER_MIN AERO_ORDER_2M
+
+enum aero_status aero_ledger_init(struct aero_ledger *ledger,
+				  const struct aero_ledger_config *config)
+{
+	const struct aero_host_memory *memory = config->memory;
+
+	if (!memory || !memory->is_ram || !memory->discard)
+		return AERO_EINVAL;
+	if (memory->backing.block_order > AERO_ORDER_1G ||
+	    memory->backing.discard_order > memory->backing.block_order)
+		return AERO_EINVAL;
+	memset(ledger, 0, sizeof(*ledger));
+	ledger->config = *config;
+	if (!ledger->config.idle_ns)
+		ledger->config.idle_ns = AERO_LEDGER_IDLE_NS_DEFAULT;
+	ledger->mode = AERO_DISCARD_REQUEST;
+	aero_frame_set_init(&ledger->held, &config->nodes);
+	aero_frame_set_init(&ledger->pending, &config->nodes);
+	aero_frame_set_init(&ledger->returned, &config->nodes);
+	aero_frame_set_init(&ledger->ready, &config->nodes);
+	aero_ledger_memory_changed(ledger);
+	return AERO_OK;
+}
+
+void aero_ledger_fini(struct aero_ledger *ledger)
+{
+	aero_frame_set_fini(&ledger->held);
+	aero_frame_set_fini(&ledger->pending);
+	aero_frame_set_fini(&ledger->returned);
+	aero_frame_set_fini(&ledger->ready);
+}
+
+void aero_ledger_reset(struct aero_ledger *ledger)
+{
+	aero_ledger_fini(ledger);
+	aero_ledger_memory_changed(ledger);
+}
+
+void aero_ledger_set_mode(struct aero_ledger *ledger, enum aero_discard_mode mode)
+{
+	ledger->mode = mode;
+	/* Blocks complete by frames of several requests may be discarded only when collecting. */
+	if (mode != AERO_DISCARD_COLLECT)
+		aero_frame_set_fini(&ledger->ready);
+}
+
+/* The frames of block n of the backing. */
+static struct aero_range block_frames(const struct aero_ledger *ledger, struct aero_range blocks)
+{
+	struct aero_range frames;
+
+	frames.first = blocks.first << ledger->block_order;
+	frames.count = blocks.count << ledger->block_order;
+	return frames;
+}
+
+/* Whether a set holds all of an aligned block of this order. */
+static bool has_block(const struct aero_frame_set *set, aero_frame first, unsigned int order)
+{
+	struct aero_range block = { first, 1ull << order };
+
+	if (order == AERO_ORDER_2M)
+		return aero_frame_set_has_block(set, first);
+	return aero_frame_set_count_in(set, block) == block.count;
+}
+
+/* Note the blocks that a run has completed. */
+static void note_ready(struct aero_ledger *ledger, struct aero_range run)
+{
+	unsigned int order = ledger->block_order;
+	struct aero_range block = { run.first >> order, 1 };
+	uint64_t last = (run.first + run.count - 1) >> order;
+	uint64_t added;
+
+	for (; block.first <= last; block.first++) {
+		/* Without memory to note it, the block is discarded with the rest. */
+		if (has_block(&ledger->held, block.first << order, order))
+			(void)aero_frame_set_insert(&ledger->ready, block, &added);
+	}
+}
+
+void aero_ledger_memory_changed(struct aero_ledger *ledger)
+{
+	const struct aero_backing *backing = &ledger->config.memory->backing;
+	struct aero_range run = { 0, 0 };
+
+	ledger->ram.count = 0;
+	ledger->rest_cursor = 0;
+	ledger->block_order = backing->block_order;
+	if (ledger->block_order < COLLECT_ORDER_MIN)
+		ledger->block_order = COLLECT_ORDER_MIN;
+	aero_frame_set_fini(&ledger->ready);
+	if (ledger->mode != AERO_DISCARD_COLLECT)
+		return;
+	while (aero_frame_set_next(&ledger->pending, run.first + run.count, AERO_FRAME_LIMIT, &run))
+		note_ready(ledger, run);
+}
+
+/* How many frames from frame on are guest memory. */
+static uint64_t ram_after(struct aero_ledger *ledger, aero_frame frame)
+{
+	const struct aero_host_memory *memory = ledger->config.memory;
+	struct aero_range *ram = &ledger->ram;
+
+	if (aero_unlikely(frame - ram->first >= ram->count)) {
+		struct aero_range ask = { frame, AERO_FRAME_LIMIT - frame };
+
+		if (frame >= AERO_FRAME_LIMIT)
+			return 0;
+		ask.count = memory->is_ram(memory->ctx, ask);
+		if (!ask.count)
+			return 0;
+		*ram = ask;
+	}
+	return ram->count - (frame - ram->first);
+}
+
+/*
+ * Cut the start of a run off that is guest memory. Frames before it that are not are counted and
+ * dropped. The answer is empty where nothing is left.
+ */
+static struct aero_range cut_ram(struct aero_ledger *ledger, struct aero_range *run)
+{
+	struct aero_range piece = { run->first, 0 };
+
+	while (run->count) {
+		piece.first = run->first;
+		piece.count = ram_after(ledger, run->first);
+		if (piece.count)
+			break;
+		ledger->counters.out_of_range++;
+		run->first++;
+		run->count--;
+	}
+	if (piece.count > run->count)
+		piece.count = run->count;
+	run->first += piece.count;
+	run->count -= piece.count;
+	return piece;
+}
+
+/* One call of the host. */
+static void discard(struct aero_ledger *ledger, struct aero_range range)
+{
+	const struct aero_host_memory *memory = ledger->config.memory;
+	struct aero_ledger_counters *counters = &ledger->counters;
+	uint64_t asked = range.count << AERO_FRAME_SHIFT;
+	uint64_t freed = 0;
+
+	counters->discards++;
+	if (memory->discard(memory->ctx, range, &freed) != AERO_OK) {
+		counters->discard_failures++;
+		return;
+	}
+	counters->discard_asked_bytes += asked;
+	counters->discard_freed_bytes += freed < asked ? freed : asked;
+}
+
+static void discard_frames(struct aero_ledger *ledger, struct aero_range run)
+{
+	struct aero_range frame = { run.first, 1 };
+
+	for (; frame.first < run.first + run.count; frame.first++)
+		discard(ledger, frame);
+}
+
+/* Count the blocks of the backing that a discard takes whole, or only a part of. */
+static void count_blocks(struct aero_ledger *ledger, struct aero_range range)
+{
+	unsigned int order = ledger->config.memory->backing.block_order;
+	uint64_t size = 1ull << order;
+	aero_frame start = (range.first + size - 1) & ~(size - 1);
+	aero_frame end = (range.first + range.count) & ~(size - 1);
+
+	if (!order)
+		return;
+	if (start < end)
+		ledger->counters.blocks_whole += (end - start) >> order;
+	if (start > end || start != range.first || end != range.first + range.count)
+		ledger->counters.blocks_split++;
+}
+
+/* What becomes of frames that are new in the balloon. */
+static void schedule(struct aero_ledger *ledger, struct aero_range run, uint64_t now_ns)
+{
+	uint64_t added;
+
+	if (ledger->mode == AERO_DISCARD_NONE)
+		return;
+	if (ledger->mode == AERO_DISCARD_FRAME) {
+		discard_frames(ledger, run);
+		return;
+	}
+	if (aero_frame_set_insert(&ledger->pending, run, &added) != AERO_OK) {
+		/* No memory to remember them: at once is always legal. */
+		aero_frame_set_remove(&ledger->pending, run);
+		count_blocks(ledger, run);
+		discard(ledger, run);
+		return;
+	}
+	ledger->given_ns = now_ns;
+	if (run.first < ledger->rest_cursor)
+		ledger->rest_cursor = run.first;
+	if (ledger->mode == AERO_DISCARD_COLLECT)
+		note_ready(ledger, run);
+}
+
+static enum aero_status give_ram(struct aero_ledger *ledger, struct aero_range run, uint64_t now_ns)
+{
+	struct aero_ledger_counters *counters = &ledger->counters;
+	uint64_t added = 0;
+	enum aero_status status = aero_frame_set_insert(&ledger->held, run, &added);
+
+	counters->given += added;
+	if (aero_unlikely(status != AERO_OK)) {
+		uint64_t held = aero_frame_set_count_in(&ledger->held, run);
+
+		counters->unrecorded += run.count - held;
+		counters->given_twice += held - added;
+		if (!added)
+			return status;
+		/* The end of the run is not in the balloon as far as we know: leave it alone. */
+		aero_frame_set_next(&ledger->held, run.first, run.count, &run);
+	} else if (aero_unlikely(added != run.count)) {
+		counters->given_twice += run.count - added;
+		status = AERO_EDUP;
+		if (!added)
+			return status;
+	}
+	if (aero_frame_set_count(&ledger->returned))
+		aero_frame_set_remove(&ledger->returned, run);
+	schedule(ledger, run, now_ns);
+	return status;
+}
+
+enum aero_status aero_ledger_give(struct aero_ledger *ledger, struct aero_range range,
+				  uint64_t now_ns)
+{
+	enum aero_status status = AERO_OK;
+	uint64_t out_of_range = ledger->counters.out_of_range;
+
+	ledger->counters.runs++;
+	while (range.count) {
+		struct aero_range run = cut_ram(ledger, &range);
+		enum aero_status result = run.count ? give_ram(ledger, run, now_ns) : AERO_OK;
+
+		if (result != AERO_OK)
+			status = result;
+	}
+	return ledger->counters.out_of_range != out_of_range ? AERO_ERANGE : status;
+}
+
+/*
+ * Remember what the balloon holds of a run as returned, to tell "returned twice" from "never
+ * given". Without memory a second return counts as never given; nothing else depends on it.
+ */
+static void note_returned(struct aero_ledger *ledger, struct aero_range run)
+{
+	struct aero_range held = { run.first, 0 };
+	aero_frame end = run.first + run.count;
+	uint64_t added;
+
+	while (aero_frame_set_next(&ledger->held, held.first + held.count, run.count, &held) &&
+	       held.first < end) {
+		if (held.count > end - held.first)
+			held.count = end - held.first;
+		(void)aero_frame_set_insert(&ledger->returned, held, &added);
+	}
+}
+
+/* Blocks with a frame that goes back are not complete any more. */
+static void forget_ready(struct aero_ledger *ledger, struct aero_range run)
+{
+	struct aero_range blocks;
+
+	blocks.first = run.first >> ledger->block_order;
+	blocks.count = ((run.first + run.count - 1) >> ledger->block_order) - blocks.first + 1;
+	aero_frame_set_remove(&ledger->ready, blocks);
+}
+
+static enum aero_status take_ram(struct aero_ledger *ledger, struct aero_range run)
+{
+	struct aero_ledger_counters *counters = &ledger->counters;
+	uint64_t held = aero_frame_set_count_in(&ledger->held, run);
+	uint64_t missing = run.count - held;
+	uint64_t twice = 0;
+	uint64_t added;
+
+	if (aero_likely(!missing)) {
+		(void)aero_frame_set_insert(&ledger->returned, run, &added);
+	} else {
+		twice = aero_frame_set_count_in(&ledger->returned, run);
+		note_returned(ledger, run);
+	}
+	aero_frame_set_remove(&ledger->held, run);
+	if (aero_frame_set_count(&ledger->pending))
+		counters->cancelled += aero_frame_set_remove(&ledger->pending, run);
+	if (aero_frame_set_count(&ledger->ready))
+		forget_ready(ledger, run);
+	counters->returned += held;
+	counters->returned_twice += twice;
+	counters->never_given += missing - twice;
+	if (aero_likely(!missing))
+		return AERO_OK;
+	return twice ? AERO_EDUP : AERO_ENOENT;
+}
+
+enum aero_status aero_ledger_take(struct aero_ledger *ledger, struct aero_range range)
+{
+	enum aero_status status = AERO_OK;
+	uint64_t out_of_range = ledger->counters.out_of_range;
+
+	while (range.count) {
+		struct aero_range run = cut_ram(ledger, &range);
+		enum aero_status result = run.count ? take_ram(ledger, run) : AERO_OK;
+
+		if (result != AERO_OK)
+			status = result;
+	}
+	return ledger->counters.out_of_range != out_of_range ? AERO_ERANGE : status;
+}
+
+bool aero_ledger_discard_whole(struct aero_ledger *ledger)
+{
+	uint64_t max = AERO_LEDGER_DISCARD_FRAMES >> ledger->block_order;
+	struct aero_range blocks;
+
+	if (!aero_frame_set_take_first(&ledger->ready, max ? max : 1, &blocks))
+		return false;
+	blocks = block_frames(ledger, blocks);
+	aero_frame_set_remove(&ledger->pending, blocks);
+	count_blocks(ledger, blocks);
+	discard(ledger, blocks);
+	return true;
+}
+
+/* The whole backing pages of a pending run and the frames around it; may be empty. */
+static struct aero_range whole_pages(const struct aero_ledger *ledger, struct aero_range run)
+{
+	unsigned int order = ledger->config.memory->backing.discard_order;
+	const struct aero_frame_set *given =
+		ledger->mode == AERO_DISCARD_COLLECT ? &ledger->held : &ledger->pending;
+	uint64_t size = 1ull << order;
+	aero_frame start = run.first & ~(size - 1);
+	aero_frame end = (run.first + run.count + size - 1) & ~(size - 1);
+
+	if (start != run.first && !has_block(given, start, order))
+		start += size;
+	if (start < end && end != run.first + run.count && !has_block(given, end - size, order))
+		end -= size;
+	run.first = start;
+	run.count = start < end ? end - start : 0;
+	return run;
+}
+
+bool aero_ledger_discard_rest(struct aero_ledger *ledger)
+{
+	struct aero_range run;
+
+	while (aero_frame_set_next(&ledger->pending, ledger->rest_cursor,
+				   AERO_LEDGER_DISCARD_FRAMES, &run)) {
+		struct aero_range pages = whole_pages(ledger, run);
+
+		ledger->rest_cursor = run.first + run.count;
+		if (!pages.count)
+			continue;
+		aero_frame_set_remove(&ledger->pending, pages);
+		if (aero_frame_set_count(&ledger->ready))
+			forget_ready(ledger, pages);
+		count_blocks(ledger, pages);
+		discard(ledger, pages);
+		return true;
+	}
+	return false;
+}
+
+void aero_ledger_drop_rest(struct aero_ledger *ledger)
+{
+	ledger->counters.dropped += aero_frame_set_count(&ledger->pending);
+	ledger->rest_cursor = 0;
+	aero_frame_set_fini(&ledger->pending);
+	aero_frame_set_fini(&ledger->ready);
+}
+
+uint64_t aero_ledger_due_ns(const struct aero_ledger *ledger)
+{
+	struct aero_range run;
+
+	if (!aero_frame_set_next(&ledger->pending, ledger->rest_cursor, 1, &run))
+		return AERO_NEVER;
+	return ledger->given_ns + ledger->config.idle_ns;
+}
+
+uint64_t aero_ledger_held(const struct aero_ledger *ledger)
+{
+	return aero_frame_set_count(&ledger->held);
+}
+
+uint64_t aero_ledger_pending(const struct aero_ledger *ledger)
+{
+	return aero_frame_set_count(&ledger->pending);
+}
+
+uint64_t aero_ledger_bytes(const struct aero_ledger *ledger)
+{
+	return aero_frame_set_bytes(&ledger->held) + aero_frame_set_bytes(&ledger->pending) +
+	       aero_frame_set_bytes(&ledger->returned) + aero_frame_set_bytes(&ledger->ready);
+}
