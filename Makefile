@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # A thin front for meson and the scripts; `make help` lists the targets.
 
-BUILD := build
+BUILD ?= build
+export BUILD
 PREFIX ?= /usr/local
 
 .PHONY: all build run test check-quick bench fuzz install clean format help
@@ -44,7 +45,7 @@ install: $(BUILD)/build.ninja
 	meson install -C $(BUILD)
 
 format:
-	scripts/check-format --fix
+	scripts/checks/format.py --fix
 
 clean:
 	rm -rf $(BUILD)
