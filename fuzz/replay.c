@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Runs a fuzz target over stored inputs, as a test: replay_x DIRECTORY... prints TAP, one case per
+ * file and one for the empty input. The name is printed first, so that a crash tells its input.
+ */
+
+#include <dirent.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
+
+static int is_input(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+/* Answers an exact-size heap copy of the file, so that a read past its end is seen. */
+static uint8_t *load(const char *path, size_t *out_size)
+{
+	FILE *file = fopen(path, "rb");
+	uint8_t *data = NULL;
+	long size;
+
+	if (!file)
+		return NULL;
+	if (fseek(file, 0, SEEK_END) || (size = ftell(file)) < 0 || fseek(file, 0, SEEK_SET))
+		goto out;
+	data = malloc(size ? (size_t)size : 1);
+	if (data && fread(data, 1, (size_t)size, file) != (size_t)size) {
+		free(data);
+		data = NULL;
+	}
+	*out_size = (size_t)size;
+out:
+	fclose(file);
+	return data;
+}
+
+static int replay_file(int number, const char *folder, const char *name)
+{
+	char path[4096];
+	size_t size = 0;
+	uint8_t *data;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	printf("# %s\n", path);
+	data = load(path, &size);
+	if (!data) {
+		printf("not ok %d - %s cannot be read\n", number, name);
+		return 1;
+	}
+	LLVMFuzzerTestOneInput(data, size);
+	free(data);
+	printf("ok %d - %s\n", number, name);
+	return 0;
+}
+
+/* Answers how many inputs failed; an empty folder is a failure, it tests nothing. */
+static int replay_folder(const char *folder)
+{
+	struct dirent **names = NULL;
+	int count = scandir(folder, &names, is_input, alphasort);
+	int failed = 0;
+
+	printf("# %s\n", folder);
+	if (count <= 0) {
+		printf("1..1\nnot ok 1 - %s has no input\n", folder);
+		free(names);
+		return 1;
+	}
+	printf("1..%d\n", count);
+	for (int i = 0; i < count; i++) {
+		failed += replay_file(i + 1, folder, names[i]->d_name);
+		free(names[i]);
+	}
+	free(names);
+	return failed;
+}
+
+int main(int argc, char **argv)
+{
+	uint8_t nothing = 0;
+	int failed = 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (LLVMFuzzerInitialize)
+		LLVMFuzzerInitialize(&argc, &argv);
+	printf("1..1\n# the empty input\n");
+	LLVMFuzzerTestOneInput(&nothing, 0);
+	printf("ok 1 - empty input\n");
+	for (int i = 1; i < argc; i++)
+		failed += replay_folder(argv[i]);
+	return failed || argc < 2;
+}
