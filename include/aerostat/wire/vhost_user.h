@@ -25,9 +25,8 @@
 #define AERO_WIRE_ASSERT(cond) _Static_assert(cond, #cond)
 #endif
 #define AERO_WIRE_SIZE(type, bytes) AERO_WIRE_ASSERT(sizeof(type) == (bytes))
-#define AERO_WIRE_FIELD(type, field, offset, bytes)                                              \
-	AERO_WIRE_ASSERT(offsetof(type, field) == (offset) &&                                    \
-			 sizeof(((type *)0)->field) == (bytes))
+#define AERO_WIRE_FIELD(type, field, offset, bytes) \
+	AERO_WIRE_ASSERT(offsetof(type, field) == (offset) && sizeof(((type *)0)->field) == (bytes))
 #endif
 
 /* Header -------------------------------------------------------------------------------------- */
