@@ -11,6 +11,7 @@ all: build
 
 # Ninja itself notices changed meson files.
 $(BUILD)/build.ninja:
+	@command -v meson >/dev/null || { echo 'no meson: scripts/setup build installs it'; exit 1; }
 	meson setup $(BUILD)
 
 build: $(BUILD)/build.ninja

@@ -319,6 +319,10 @@ class Runner(Folder):
         done = self.programs("echo 1..1; echo ok 1 - a; sleep 60", options=["--timeout", "0.3"])
         self.assert_counts(done, "1 passed, 1 failed", "no end after 0.3 s")
 
+    def test_process_left_behind(self):
+        done = self.programs("echo 1..1; setsid sleep 60 & echo ok 1 - a")
+        self.assert_counts(done, "1 passed, 1 failed", "left a process behind: sleep 60")
+
     def test_cannot_start(self):
         done = run([os.path.join(ROOT, "scripts/run-tests"), os.path.join(self.root, "nothing")])
         self.assert_counts(done, "0 passed, 1 failed", "cannot start")
