@@ -19,11 +19,11 @@ MAX_FUNCTION = 70
 MAX_PARAMETERS = 6
 MAX_COLUMNS = 100
 FOLDERS = ["include", "src", "hosted", "programs", "tests", "fuzz", "bench"]
-SCRIPTS = ["scripts", "bench", "tests", ".ci"]
+SCRIPTS = ["scripts", "hosted", "bench", "tests", ".ci"]
 
 
 def is_script(root, path):
-    if path.endswith(".py"):
+    if path.endswith((".py", ".sh")):
         return True
     if os.path.splitext(path)[1] or "/corpus/" in path:
         return False
@@ -62,7 +62,7 @@ def check_c_functions(root, paths):
     if not paths:
         return problems, lengths
     text = subprocess.run(
-        ["ctags", "--options=NONE", "--languages=C", "--langmap=C:.c.h", "--kinds-C=f",
+        ["ctags", "--quiet=yes", "--options=NONE", "--languages=C", "--langmap=C:.c.h", "--kinds-C=f",
          "--fields=+neS", "--output-format=json", "-f", "-", "-L", "-"],
         input="\n".join(paths), cwd=root, check=True, text=True, stdout=subprocess.PIPE).stdout
     for line in text.splitlines():
