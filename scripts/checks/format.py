@@ -2,12 +2,24 @@
 # SPDX-License-Identifier: MIT
 """clang-format over every C file; with --fix it rewrites them."""
 
+import re
 import subprocess
 import sys
 
 import tree
 
 FOLDERS = ["include", "src", "hosted", "programs", "tests", "fuzz", "bench", "ports"]
+
+
+def per_file(text):
+    """One line per file: clang-format has one per place, and `make format` mends all of them."""
+    places = {}
+    for line in text.splitlines():
+        match = re.match(r"(.+?):(\d+):\d+: error: ", line)
+        if match:
+            places.setdefault(match.group(1), []).append(match.group(2))
+    return ["%s:%s: should be clang-formatted, %d places" % (path, lines[0], len(lines))
+            for path, lines in places.items()]
 
 
 def main():
@@ -20,7 +32,7 @@ def main():
         sys.exit(subprocess.run(["clang-format", "-i"] + paths, cwd=root).returncode)
     done = subprocess.run(["clang-format", "--dry-run", "-Werror"] + paths, cwd=root, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    problems = [line for line in done.stdout.splitlines() if ": error: " in line]
+    problems = per_file(done.stdout)
     if done.returncode and not problems:
         problems = [done.stdout]
     tree.finish(problems, "%d files" % len(paths))

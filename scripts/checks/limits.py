@@ -62,8 +62,8 @@ def check_c_functions(root, paths):
     if not paths:
         return problems, lengths
     text = subprocess.run(
-        ["ctags", "--quiet=yes", "--options=NONE", "--languages=C", "--langmap=C:.c.h", "--kinds-C=f",
-         "--fields=+neS", "--output-format=json", "-f", "-", "-L", "-"],
+        ["ctags", "--quiet=yes", "--options=NONE", "--languages=C", "--langmap=C:.c.h",
+         "--kinds-C=f", "--fields=+neS", "--output-format=json", "-f", "-", "-L", "-"],
         input="\n".join(paths), cwd=root, check=True, text=True, stdout=subprocess.PIPE).stdout
     for line in text.splitlines():
         tag = json.loads(line)
