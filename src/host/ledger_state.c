@@ -3,48 +3,20 @@
 #include <aerostat/host/ledger.h>
 
 #include "../core/platform.h"
+#include "numbers.h"
 
 #define LEDGER_VERSION 1
 
 /* The counters as they stand in the stream: all of them are 64-bit numbers. */
 #define COUNTERS (sizeof(struct aero_ledger_counters) / sizeof(uint64_t))
 
-static enum aero_status write_numbers(const struct aero_sink *sink, const uint64_t *numbers,
-				      size_t count)
-{
-	enum aero_status status = AERO_OK;
-	uint8_t bytes[8];
-	size_t i;
-
-	for (i = 0; i < count && status == AERO_OK; i++) {
-		aero_put_le64(bytes, numbers[i]);
-		status = sink->write(sink->ctx, bytes, sizeof(bytes));
-	}
-	return status;
-}
-
-static enum aero_status read_numbers(const struct aero_source *source, uint64_t *numbers,
-				     size_t count)
-{
-	enum aero_status status = AERO_OK;
-	uint8_t bytes[8];
-	size_t i;
-
-	for (i = 0; i < count && status == AERO_OK; i++) {
-		status = source->read(source->ctx, bytes, sizeof(bytes));
-		if (status == AERO_OK)
-			numbers[i] = aero_get_le64(bytes);
-	}
-	return status;
-}
-
 enum aero_status aero_ledger_save(const struct aero_ledger *ledger, const struct aero_sink *sink)
 {
 	uint64_t head[2] = { LEDGER_VERSION, ledger->mode };
-	enum aero_status status = write_numbers(sink, head, 2);
+	enum aero_status status = AERO_OK;
 
-	if (status == AERO_OK)
-		status = write_numbers(sink, &ledger->counters.given, COUNTERS);
+	aero_write_numbers(sink, head, 2, &status);
+	aero_write_numbers(sink, &ledger->counters.given, COUNTERS, &status);
 	if (status == AERO_OK)
 		status = aero_frame_set_save(&ledger->held, sink);
 	if (status == AERO_OK)
@@ -70,12 +42,12 @@ static bool is_all_ram(const struct aero_ledger *ledger, const struct aero_frame
 static enum aero_status restore(struct aero_ledger *ledger, const struct aero_source *source)
 {
 	uint64_t head[2];
-	enum aero_status status = read_numbers(source, head, 2);
+	enum aero_status status = AERO_OK;
 
+	aero_read_numbers(source, head, 2, &status);
 	if (status == AERO_OK && (head[0] != LEDGER_VERSION || head[1] > AERO_DISCARD_NONE))
 		status = AERO_EPROTO;
-	if (status == AERO_OK)
-		status = read_numbers(source, &ledger->counters.given, COUNTERS);
+	aero_read_numbers(source, &ledger->counters.given, COUNTERS, &status);
 	if (status == AERO_OK)
 		status = aero_frame_set_restore(&ledger->held, source);
 	if (status == AERO_OK)
@@ -106,13 +78,25 @@ enum aero_status aero_ledger_restore(struct aero_ledger *ledger, const struct ae
 	return status;
 }
 
-/* Whether one set is part of another, or has nothing in common with it. */
-static bool is_overlap(const struct aero_frame_set *a, const struct aero_frame_set *b, bool all)
+/* Whether all frames of a set are in another. */
+static bool is_part(const struct aero_frame_set *part, const struct aero_frame_set *whole)
+{
+	struct aero_range run = { 0, 0 };
+
+	while (aero_frame_set_next(part, run.first + run.count, AERO_FRAME_LIMIT, &run)) {
+		if (aero_frame_set_count_in(whole, run) != run.count)
+			return false;
+	}
+	return true;
+}
+
+/* Whether two sets have no frame in common. */
+static bool is_apart(const struct aero_frame_set *a, const struct aero_frame_set *b)
 {
 	struct aero_range run = { 0, 0 };
 
 	while (aero_frame_set_next(a, run.first + run.count, AERO_FRAME_LIMIT, &run)) {
-		if (aero_frame_set_count_in(b, run) != (all ? run.count : 0))
+		if (aero_frame_set_count_in(b, run))
 			return false;
 	}
 	return true;
@@ -127,8 +111,8 @@ enum aero_status aero_ledger_validate(const struct aero_ledger *ledger)
 	    aero_frame_set_validate(&ledger->returned) != AERO_OK ||
 	    aero_frame_set_validate(&ledger->ready) != AERO_OK)
 		return AERO_EBUG;
-	if (!is_overlap(&ledger->pending, &ledger->held, true) ||
-	    !is_overlap(&ledger->returned, &ledger->held, false))
+	if (!is_part(&ledger->pending, &ledger->held) ||
+	    !is_apart(&ledger->returned, &ledger->held))
 		return AERO_EBUG;
 	/* reset() empties the balloon without a return, so it may hold less, never more. */
 	if (aero_frame_set_count(&ledger->held) > counters->given - counters->returned)
