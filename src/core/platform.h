@@ -146,6 +146,16 @@ static inline void aero_fence_full(void)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/*
+ * Copies bytes that the peer may be changing. The compiler must not read the source a second time
+ * where the copy is used: what was checked is what is used.
+ */
+static inline void aero_copy_from_peer(void *dst, const void *src, size_t len)
+{
+	memcpy(dst, src, len);
+	__asm__ volatile("" ::: "memory");
+}
+
 /* Checked sums of sizes a peer names: false on overflow. */
 static inline bool aero_add64(uint64_t a, uint64_t b, uint64_t *out)
 {

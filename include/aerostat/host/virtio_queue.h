@@ -58,15 +58,16 @@ struct aero_virtio_queue {
 	uint8_t *desc;
 	uint8_t *driver;
 	uint8_t *device;
-	uint32_t in_flight;
-	uint16_t avail;
-	uint16_t used;
-	uint16_t signalled;
+	uint32_t in_flight; /* ring entries popped and not pushed */
+	uint32_t pushed;    /* ring entries pushed since should_notify() was last asked */
+	uint16_t avail;	    /* next to pop; split: runs freely, packed: a position */
+	uint16_t used;	    /* next to push, likewise */
 	bool avail_wrap;
 	bool used_wrap;
-	bool is_signalled_valid;
+	bool is_swapped; /* the ring's byte order is not the host's */
 	bool is_started;
-	bool is_notify_off;
+	bool is_kick_off;
+	bool has_signalled; /* should_notify() was asked since start() */
 	enum aero_virtio_queue_fault fault;
 };
 
@@ -84,15 +85,13 @@ struct aero_virtio_segment {
  */
 struct aero_virtio_chain {
 	struct aero_virtio_segment segment; /* what is left of the one being read */
-	aero_gpa table;			    /* indirect table, or 0: the ring itself */
+	aero_gpa table;			    /* indirect table, if table_len is not 0 */
 	uint64_t total;			    /* bytes seen so far, against the limit */
-	uint32_t table_len;		    /* descriptors in the table */
+	uint32_t table_len;		    /* descriptors in it; 0: the ring itself */
 	uint32_t next;			    /* next descriptor */
-	uint32_t left;			    /* descriptors that may still come */
+	uint32_t left;			    /* descriptors that may still come; 0: the end */
 	uint16_t id;			    /* what the driver knows the chain by */
-	uint16_t ring_slots;		    /* ring entries it takes; packed only */
-	bool has_segment;
-	bool has_next;
+	uint16_t ring_slots;		    /* ring entries it takes; split: 1 */
 	bool was_writable;
 };
 
@@ -104,8 +103,10 @@ struct aero_virtio_chain {
  * Shape:   the index of used entries is read from the ring itself (split), so that a ring can be
  *          taken over from another device.
  * Owner:   guest memory stays the VMM's; stop() ends the use of it.
- * Errors:  AERO_EINVAL: size or alignment is not allowed. AERO_ERANGE: a part of the ring is not
- *          contiguous guest memory. AERO_ESTATE: it is started. The queue stays stopped.
+ *          Asks the driver for kicks, as set_kicks(true) does.
+ * Errors:  AERO_EINVAL: size, base, alignment or combination is not allowed. AERO_ERANGE: a part of
+ *          the ring is not contiguous guest memory. AERO_ESTATE: it is started. The queue stays
+ *          stopped; stop() then answers the base of the config, but after AERO_EINVAL.
  * Context: that of memory->translate(); the caller serialises all calls on one queue.
  * Source:  VIRTIO 1.4, Split Virtqueues and Packed Virtqueues.
  */
@@ -141,8 +142,11 @@ enum aero_status aero_virtio_queue_memory_changed(struct aero_virtio_queue *queu
  * @queue:     Started.
  * @out_chain: The chain, its cursor at its first byte.
  *
- * Shape:   read it with read(), skip() or next_segment(), then push() it.
- * Owner:   the driver's buffers belong to the device until push().
+ * Shape:   read it with read() or next_segment(), then push() it. Where kicks are asked for,
+ *          AERO_EAGAIN means that the next chain will bring one.
+ * Owner:   the driver's buffers belong to the device until push(). A used entry of a packed ring
+ *          may overwrite descriptors of other chains: whoever pushes out of order must have
+ *          read every chain of more than one ring descriptor to its end before.
  * Errors:  AERO_EAGAIN: there is none now. AERO_ESTATE: not started. AERO_EPROTO: the queue is
  *          broken, queue->fault says why; it stays so.
  * Context: that of memory->translate().
@@ -173,7 +177,7 @@ void aero_virtio_queue_unpop(struct aero_virtio_queue *queue,
  *
  * Shape:   the cursor moves behind it.
  * Owner:   nothing changes hands.
- * Errors:  AERO_ENOENT: the chain ends. AERO_EPROTO: the queue is broken.
+ * Errors:  AERO_ENOENT: the chain ends. AERO_EPROTO: the queue is broken. AERO_ESTATE: not started.
  * Context: that of memory->translate().
  * Source:  free page hints and reports, where the buffer is the message.
  */
@@ -191,7 +195,7 @@ enum aero_status aero_virtio_queue_next_segment(struct aero_virtio_queue *queue,
  *
  * Shape:   buffers of a chain are one stream, whatever their lengths.
  * Owner:   nothing changes hands.
- * Errors:  AERO_EPROTO: the queue is broken; nothing of buf counts.
+ * Errors:  AERO_EPROTO: the queue is broken; nothing of buf counts. AERO_ESTATE: not started.
  * Context: that of memory->translate().
  * Source:  VIRTIO 1.4, 2.6.4: framing is not to be relied on.
  */
@@ -208,6 +212,7 @@ enum aero_status aero_virtio_queue_read(struct aero_virtio_queue *queue,
  * Shape:   the driver may see it at once; ask should_notify() afterwards.
  * Owner:   the buffers are the driver's again.
  * Errors:  AERO_EPROTO: the queue is broken, the driver does not get it. AERO_ESTATE: not started.
+ *          AERO_EINVAL: no chain of this ring takes so many entries.
  * Context: any.
  * Source:  VIRTIO 1.4, 2.7.8 and 2.8.22.
  */
@@ -218,7 +223,8 @@ enum aero_status aero_virtio_queue_push(struct aero_virtio_queue *queue,
  * aero_virtio_queue_should_notify() - Whether the driver wants an interrupt for what was pushed.
  * @queue: Started.
  *
- * Shape:   call once after one or more push(); the answer covers all since the last call.
+ * Shape:   call once after one or more push(); the answer covers all since the last call. The first
+ *          one after start() is true unless the driver wants none at all: it may be owed one.
  * Owner:   nothing changes hands.
  * Errors:  none; a stopped or broken queue answers false.
  * Context: any.
