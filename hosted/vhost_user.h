@@ -107,7 +107,11 @@ struct aero_vhost_user_ops {
 	/* The guest added buffers, said by message instead of descriptor. The ring is started. */
 	void (*ring_kick)(void *ctx, unsigned int index);
 
-	/* Device status, never 0; only from front ends that negotiate STATUS. */
+	/*
+	 * Device status, only from front ends that negotiate STATUS. At 0 all rings are stopped;
+	 * QEMU sends it whenever it stops the device, also to pause the machine, so it says nothing
+	 * about the driver's frames: reset() does, and rings that start anew at a fresh base.
+	 */
 	void (*set_status)(void *ctx, uint8_t status);
 	uint8_t (*get_status)(void *ctx);
 
@@ -163,9 +167,9 @@ struct aero_vhost_user_conn {
 	struct aero_vhost_user_io io;
 	struct aero_vhost_user_ring rings[AERO_VHOST_USER_RINGS_MAX];
 	struct aero_vhost_user_channel channel;
-	bool has_protocol_bit; /* bit 30 was set in SET_FEATURES */
 	bool has_memory;
 	bool is_dead;
+	unsigned int refusals;
 	int fds[AERO_VHOST_USER_FDS_MAX]; /* of the message being received */
 	unsigned int fd_count;
 	size_t have;
