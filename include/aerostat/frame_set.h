@@ -37,6 +37,8 @@ struct aero_frame_set {
 	void *root;
 	struct aero_frame_set_entry *hint;
 	uint64_t hint_index;
+	uint64_t low;
+	uint64_t high;
 };
 
 /**
@@ -226,7 +228,7 @@ enum aero_status aero_frame_set_restore(struct aero_frame_set *set,
  *
  * Shape:   for tests and for doubts; cost grows with the memory the set uses.
  * Owner:   nothing changes hands.
- * Errors:  AERO_EBUG: a count or a summary disagrees with the bits.
+ * Errors:  AERO_EBUG: a count or a summary disagrees with the bits, or a node is empty or lost.
  * Context: any.
  * Source:  design of Aerostat.
  */

@@ -4,11 +4,14 @@
 #include "frame_set_tree.h"
 #include "platform.h"
 
-/* A piece of a range that lies in one leaf: bits lo .. lo + n - 1. */
+/* A piece of a range that lies in one leaf: bits lo .. lo + n - 1, n at least 1. */
 struct piece {
 	unsigned int lo;
 	unsigned int n;
 };
+
+/* What is done to the part of a leaf's piece that lies in one block; answers how many frames. */
+typedef unsigned int (*block_fn)(struct aero_frame_set_entry *e, struct piece p);
 
 /* Cut the start of a range off that lies in one leaf. */
 static struct piece cut_piece(struct aero_range *range)
@@ -24,100 +27,123 @@ static struct piece cut_piece(struct aero_range *range)
 	return p;
 }
 
-/* Cut the start of a piece off that lies in one word of a leaf, as a mask. */
-static uint64_t cut_word(struct piece *p, unsigned int *out_n)
+static bool is_block_full(const uint64_t *w)
 {
-	unsigned int bit = p->lo % WORD_BITS;
-	unsigned int n = WORD_BITS - bit;
-
-	if (n > p->n)
-		n = p->n;
-	p->lo += n;
-	p->n -= n;
-	*out_n = n;
-	return aero_bits(bit, n);
+	return !~(w[0] & w[1] & w[2] & w[3] & w[4] & w[5] & w[6] & w[7]);
 }
 
-static bool is_block_full(const uint64_t *block)
+/* The bits of a word from that of lo on; and those up to that of lo + n - 1. */
+static inline uint64_t mask_from(struct piece p)
 {
-	unsigned int i;
+	return ~0ull << (p.lo % WORD_BITS);
+}
 
-	for (i = 0; i < BLOCK_WORDS; i++) {
-		if (~block[i])
-			return false;
+static inline uint64_t mask_to(struct piece p)
+{
+	return ~0ull >> (WORD_BITS - 1 - (p.lo + p.n - 1) % WORD_BITS);
+}
+
+/* Set bits of a leaf. Answers how many were clear. */
+static unsigned int set_bits(uint64_t *leaf, struct piece p)
+{
+	uint64_t *word = &leaf[p.lo / WORD_BITS];
+	uint64_t *last = &leaf[(p.lo + p.n - 1) / WORD_BITS];
+	uint64_t mask = mask_from(p);
+	unsigned int added = p.n;
+
+	for (;; word++) {
+		uint64_t old = *word;
+
+		if (word == last)
+			mask &= mask_to(p);
+		if (aero_unlikely(old & mask))
+			added -= aero_popcount(old & mask);
+		*word = old | mask;
+		if (word == last)
+			return added;
+		mask = ~0ull;
 	}
-	return true;
 }
 
-static bool is_block_empty(const uint64_t *block)
+/* Clear bits of a leaf. Answers how many were set. */
+static unsigned int clear_bits(uint64_t *leaf, struct piece p)
 {
-	unsigned int i;
+	uint64_t *word = &leaf[p.lo / WORD_BITS];
+	uint64_t *last = &leaf[(p.lo + p.n - 1) / WORD_BITS];
+	uint64_t mask = mask_from(p);
+	unsigned int removed = p.n;
 
-	for (i = 0; i < BLOCK_WORDS; i++) {
-		if (block[i])
-			return false;
+	for (;; word++) {
+		uint64_t old = *word;
+
+		if (word == last)
+			mask &= mask_to(p);
+		if (aero_unlikely(~old & mask))
+			removed -= aero_popcount(~old & mask);
+		*word = old & ~mask;
+		if (word == last)
+			return removed;
+		mask = ~0ull;
 	}
-	return true;
 }
 
-/* Set the bits of a piece that lies in one block. Answers how many were clear. */
 static unsigned int set_in_block(struct aero_frame_set_entry *e, struct piece p)
 {
 	unsigned int block = p.lo / BLOCK_FRAMES;
 	uint64_t bit = 1ull << block;
-	unsigned int added = 0;
-	bool may_be_full = false;
+	unsigned int added;
 
-	e->any |= bit;
 	if (e->full & bit)
 		return 0;
-	while (p.n) {
-		uint64_t *word = &e->leaf[p.lo / WORD_BITS];
-		unsigned int n;
-		uint64_t mask = cut_word(&p, &n);
-		uint64_t old = *word;
-
-		*word = old | mask;
-		added += old & mask ? aero_popcount(mask & ~old) : n;
-		may_be_full = !~*word;
-	}
-	if (may_be_full && is_block_full(&e->leaf[block * BLOCK_WORDS]))
+	added = set_bits(e->leaf, p);
+	/* Only a block whose last word set is full may be full: seldom worth a look. */
+	if (!~e->leaf[(p.lo + p.n - 1) / WORD_BITS] && is_block_full(&e->leaf[block * BLOCK_WORDS]))
 		e->full |= bit;
+	e->any |= bit;
 	e->count += added;
 	return added;
 }
 
-/* Clear the bits of a piece that lies in one block. Answers how many were set. */
 static unsigned int clear_in_block(struct aero_frame_set_entry *e, struct piece p)
 {
 	unsigned int block = p.lo / BLOCK_FRAMES;
 	uint64_t bit = 1ull << block;
-	unsigned int removed = 0;
-	bool may_be_empty = false;
+	unsigned int removed;
 
 	if (!(e->any & bit))
 		return 0;
-	while (p.n) {
-		uint64_t *word = &e->leaf[p.lo / WORD_BITS];
-		unsigned int n;
-		uint64_t mask = cut_word(&p, &n);
-		uint64_t old = *word;
-
-		*word = old & ~mask;
-		removed += (old & mask) == mask ? n : aero_popcount(old & mask);
-		may_be_empty = !*word;
-	}
-	if (removed)
-		e->full &= ~bit;
-	if (may_be_empty && is_block_empty(&e->leaf[block * BLOCK_WORDS]))
+	removed = clear_bits(e->leaf, p);
+	if (!removed)
+		return 0;
+	if (aero_frame_set_is_block_empty(&e->leaf[block * BLOCK_WORDS]))
 		e->any &= ~bit;
+	e->full &= ~bit;
 	e->count -= removed;
 	return removed;
 }
 
-/* Do one of the two above to every block of a piece. */
-static unsigned int for_each_block(struct aero_frame_set_entry *e, struct piece p,
-				   unsigned int (*act)(struct aero_frame_set_entry *, struct piece))
+static unsigned int count_in_block(struct aero_frame_set_entry *e, struct piece p)
+{
+	uint64_t bit = 1ull << (p.lo / BLOCK_FRAMES);
+	unsigned int last = (p.lo + p.n - 1) / WORD_BITS;
+	unsigned int w = p.lo / WORD_BITS;
+	uint64_t mask = mask_from(p);
+	unsigned int count = 0;
+
+	if (e->full & bit)
+		return p.n;
+	if (!(e->any & bit))
+		return 0;
+	for (; w < last; w++) {
+		count += aero_popcount(e->leaf[w] & mask);
+		mask = ~0ull;
+	}
+	return count + aero_popcount(e->leaf[w] & mask & mask_to(p));
+}
+
+/* Do one of the three above to every block of a piece. */
+static inline unsigned int for_each_block(struct aero_frame_set_entry *e, struct piece p,
+					  block_fn act)
 {
 	unsigned int total = 0;
 
@@ -133,10 +159,10 @@ static unsigned int for_each_block(struct aero_frame_set_entry *e, struct piece 
 	return total;
 }
 
-enum aero_status aero_frame_set_insert(struct aero_frame_set *set, struct aero_range range,
-				       uint64_t *out_added)
+static enum aero_status insert_range(struct aero_frame_set *set, struct aero_range range,
+				     uint64_t *out_added)
 {
-	uint64_t added = 0;
+	uint64_t before = set->count;
 	enum aero_status status = AERO_OK;
 
 	*out_added = 0;
@@ -149,11 +175,44 @@ enum aero_status aero_frame_set_insert(struct aero_frame_set *set, struct aero_r
 			status = AERO_ENOMEM;
 			break;
 		}
-		added += for_each_block(e, cut_piece(&range), set_in_block);
+		set->count += for_each_block(e, cut_piece(&range), set_in_block);
 	}
-	set->count += added;
-	*out_added = added;
+	*out_added = set->count - before;
 	return status;
+}
+
+/* One frame, the leaf being there: what a guest with scattered memory sends. */
+static bool set_frame(struct aero_frame_set_entry *e, aero_frame frame)
+{
+	unsigned int block = frame / BLOCK_FRAMES % LEAF_BLOCKS;
+	uint64_t *word = &e->leaf[frame / WORD_BITS % LEAF_WORDS];
+	uint64_t bit = 1ull << (frame % WORD_BITS);
+	uint64_t old = *word;
+
+	if (aero_unlikely(old & bit))
+		return false;
+	*word = old | bit;
+	e->any |= 1ull << block;
+	e->count++;
+	if (aero_unlikely(!~*word) && is_block_full(&e->leaf[block * BLOCK_WORDS]))
+		e->full |= 1ull << block;
+	return true;
+}
+
+enum aero_status aero_frame_set_insert(struct aero_frame_set *set, struct aero_range range,
+				       uint64_t *out_added)
+{
+	struct aero_frame_set_entry *e;
+
+	if (range.count == 1) {
+		e = aero_frame_set_near_entry(set, range.first);
+		if (aero_likely(e != NULL)) {
+			*out_added = set_frame(e, range.first);
+			set->count += *out_added;
+			return AERO_OK;
+		}
+	}
+	return insert_range(set, range, out_added);
 }
 
 /* Cut a range to what frame numbers can be. */
@@ -166,26 +225,30 @@ static struct aero_range clamp_range(struct aero_range range)
 	return range;
 }
 
-/* Move a range on to the next leaf that holds anything; NULL where there is none in it. */
+/* Move a range on to the next leaf; NULL where there is none in it. */
 static struct aero_frame_set_entry *skip_to_entry(const struct aero_frame_set *set,
 						  struct aero_range *range)
 {
+	struct aero_frame_set_entry *e = aero_frame_set_near_entry(set, range->first);
 	uint64_t leaf = range->first / LEAF_FRAMES;
-	struct aero_frame_set_entry *e = aero_frame_set_find_entry(set, range->first);
+	uint64_t skip;
 
-	if (e && e->count)
+	if (e)
 		return e;
 	e = aero_frame_set_entry_from(set, &leaf);
-	if (!e || leaf * LEAF_FRAMES - range->first >= range->count)
+	if (!e)
 		return NULL;
-	range->count -= leaf * LEAF_FRAMES - range->first;
-	range->first = leaf * LEAF_FRAMES;
+	skip = leaf * LEAF_FRAMES > range->first ? leaf * LEAF_FRAMES - range->first : 0;
+	if (skip >= range->count)
+		return NULL;
+	range->first += skip;
+	range->count -= skip;
 	return e;
 }
 
-uint64_t aero_frame_set_remove(struct aero_frame_set *set, struct aero_range range)
+static uint64_t remove_range(struct aero_frame_set *set, struct aero_range range)
 {
-	uint64_t removed = 0;
+	uint64_t before = set->count;
 
 	range = clamp_range(range);
 	while (range.count) {
@@ -194,31 +257,47 @@ uint64_t aero_frame_set_remove(struct aero_frame_set *set, struct aero_range ran
 
 		if (!e)
 			break;
-		removed += for_each_block(e, cut_piece(&range), clear_in_block);
+		aero_frame_set_use(set, at, e);
+		set->count -= for_each_block(e, cut_piece(&range), clear_in_block);
 		if (!e->count)
-			aero_frame_set_drop_leaf(set, at);
+			aero_frame_set_drop_leaf(set, at, e);
 	}
-	set->count -= removed;
-	return removed;
+	return before - set->count;
 }
 
-/* How many bits of a piece of one block are set. */
-static unsigned int count_in_block(struct aero_frame_set_entry *e, struct piece p)
+/* One frame, the leaf being there. */
+static bool clear_frame(struct aero_frame_set_entry *e, aero_frame frame)
 {
-	uint64_t bit = 1ull << (p.lo / BLOCK_FRAMES);
-	unsigned int count = 0;
+	unsigned int block = frame / BLOCK_FRAMES % LEAF_BLOCKS;
+	uint64_t *word = &e->leaf[frame / WORD_BITS % LEAF_WORDS];
+	uint64_t bit = 1ull << (frame % WORD_BITS);
+	uint64_t rest = *word ^ bit;
 
-	if (e->full & bit)
-		return p.n;
-	if (!(e->any & bit))
+	if (aero_unlikely(rest & bit))
+		return false;
+	*word = rest;
+	e->full &= ~(1ull << block);
+	e->count--;
+	if (!rest && aero_frame_set_is_block_empty(&e->leaf[block * BLOCK_WORDS]))
+		e->any &= ~(1ull << block);
+	return true;
+}
+
+uint64_t aero_frame_set_remove(struct aero_frame_set *set, struct aero_range range)
+{
+	struct aero_frame_set_entry *e;
+
+	if (range.count != 1)
+		return remove_range(set, range);
+	e = aero_frame_set_near_entry(set, range.first);
+	if (aero_unlikely(!e))
+		return remove_range(set, range);
+	if (!clear_frame(e, range.first))
 		return 0;
-	while (p.n) {
-		uint64_t word = e->leaf[p.lo / WORD_BITS];
-		unsigned int n;
-
-		count += aero_popcount(word & cut_word(&p, &n));
-	}
-	return count;
+	set->count--;
+	if (aero_unlikely(!e->count))
+		aero_frame_set_drop_leaf(set, range.first, e);
+	return 1;
 }
 
 uint64_t aero_frame_set_count_in(const struct aero_frame_set *set, struct aero_range range)

@@ -21,11 +21,22 @@ static unsigned int branch_slot(uint64_t leaf)
 	return (unsigned int)(leaf / TABLE_ENTRIES % BRANCH_SLOTS);
 }
 
+/* Forget what was remembered of a tree that has gone; its nodes have been put. */
+static void forget(struct aero_frame_set *set)
+{
+	set->root = NULL;
+	set->hint = NULL;
+	set->hint_index = NO_HINT;
+	set->low = LEAF_LIMIT;
+	set->high = 0;
+}
+
 void aero_frame_set_init(struct aero_frame_set *set, const struct aero_node_source *nodes)
 {
-	memset(set, 0, sizeof(*set));
 	set->nodes = *nodes;
-	set->hint_index = NO_HINT;
+	set->count = 0;
+	set->node_count = 0;
+	forget(set);
 }
 
 /* A zeroed node. */
@@ -95,17 +106,6 @@ static bool is_node_empty(void *const *slots)
 	return true;
 }
 
-static bool is_table_empty(const struct aero_frame_set_entry *table)
-{
-	unsigned int i;
-
-	for (i = 0; i < TABLE_ENTRIES; i++) {
-		if (table[i].leaf)
-			return false;
-	}
-	return true;
-}
-
 /* Give back the nodes above a leaf that hold nothing any more. */
 static void prune(struct aero_frame_set *set, uint64_t leaf)
 {
@@ -113,20 +113,38 @@ static void prune(struct aero_frame_set *set, uint64_t leaf)
 	void **branch = root ? root[root_slot(leaf)] : NULL;
 	struct aero_frame_set_entry *table = branch ? branch[branch_slot(leaf)] : NULL;
 
-	if (table && is_table_empty(table)) {
+	if (table && !table->leaves) {
 		put_node(set, table);
 		branch[branch_slot(leaf)] = NULL;
+		table = NULL;
 		set->hint = NULL;
 		set->hint_index = NO_HINT;
 	}
-	if (branch && is_node_empty(branch)) {
+	/* Where the nodes above are all there is, they are empty: no need to look. */
+	if (branch && !table && (set->node_count == 2 || is_node_empty(branch))) {
 		put_node(set, branch);
 		root[root_slot(leaf)] = NULL;
+		branch = NULL;
 	}
-	if (root && is_node_empty(root)) {
+	if (root && !branch && (set->node_count == 1 || is_node_empty(root))) {
 		put_node(set, root);
-		set->root = NULL;
+		forget(set);
 	}
+}
+
+/* The leaf of an entry, which has none yet. */
+static uint64_t *make_leaf(struct aero_frame_set *set, uint64_t leaf,
+			   struct aero_frame_set_entry *e)
+{
+	e->leaf = get_node(set);
+	if (!e->leaf)
+		return NULL;
+	set->hint->leaves++;
+	if (leaf < set->low)
+		set->low = leaf;
+	if (leaf >= set->high)
+		set->high = leaf + 1;
+	return e->leaf;
 }
 
 struct aero_frame_set_entry *aero_frame_set_make_entry(struct aero_frame_set *set, aero_frame frame)
@@ -143,79 +161,93 @@ struct aero_frame_set_entry *aero_frame_set_make_entry(struct aero_frame_set *se
 		set->hint_index = leaf / TABLE_ENTRIES;
 	}
 	e = &set->hint[leaf % TABLE_ENTRIES];
-	if (aero_unlikely(!e->leaf)) {
-		e->leaf = get_node(set);
-		if (!e->leaf)
-			goto no_memory;
-	}
-	return e;
+	if (aero_likely(e->leaf) || make_leaf(set, leaf, e))
+		return e;
 no_memory:
 	/* Nodes made on the way may hold nothing. */
 	prune(set, leaf);
 	return NULL;
 }
 
-void aero_frame_set_drop_leaf(struct aero_frame_set *set, aero_frame frame)
+void aero_frame_set_use(struct aero_frame_set *set, aero_frame frame,
+			struct aero_frame_set_entry *e)
+{
+	set->hint = e - frame / LEAF_FRAMES % TABLE_ENTRIES;
+	set->hint_index = frame / LEAF_FRAMES / TABLE_ENTRIES;
+}
+
+void aero_frame_set_drop_leaf(struct aero_frame_set *set, aero_frame frame,
+			      struct aero_frame_set_entry *e)
 {
 	uint64_t leaf = frame / LEAF_FRAMES;
-	struct aero_frame_set_entry *e = aero_frame_set_find_entry(set, frame);
+	struct aero_frame_set_entry *table = e - leaf % TABLE_ENTRIES;
 
 	put_node(set, e->leaf);
-	memset(e, 0, sizeof(*e));
-	prune(set, leaf);
+	e->any = 0;
+	e->full = 0;
+	e->leaf = NULL;
+	e->count = 0;
+	if (leaf == set->low)
+		set->low++;
+	if (leaf + 1 == set->high)
+		set->high--;
+	if (!--table->leaves)
+		prune(set, leaf);
+}
+
+/* The first leaf of what a missing node at leaf would cover: that of a branch or a table. */
+static uint64_t gap_start(void *const *branch, uint64_t leaf)
+{
+	uint64_t span = branch ? TABLE_ENTRIES : (uint64_t)TABLE_ENTRIES * BRANCH_SLOTS;
+
+	return leaf & ~(span - 1);
+}
+
+static uint64_t gap_end(void *const *branch, uint64_t leaf)
+{
+	uint64_t span = branch ? TABLE_ENTRIES : (uint64_t)TABLE_ENTRIES * BRANCH_SLOTS;
+
+	return (leaf | (span - 1)) + 1;
 }
 
 struct aero_frame_set_entry *aero_frame_set_entry_from(const struct aero_frame_set *set,
 						       uint64_t *leaf)
 {
 	void **root = set->root;
-	uint64_t i = *leaf;
+	uint64_t i = *leaf < set->low ? set->low : *leaf;
 
-	while (root && i < LEAF_LIMIT) {
+	while (i < set->high) {
 		void **branch = root[root_slot(i)];
 		struct aero_frame_set_entry *table = branch ? branch[branch_slot(i)] : NULL;
 
-		if (table && table[i % TABLE_ENTRIES].count) {
+		if (table && table[i % TABLE_ENTRIES].leaf) {
 			*leaf = i;
 			return &table[i % TABLE_ENTRIES];
 		}
-		if (table)
-			i++;
-		else if (branch)
-			i = (i / TABLE_ENTRIES + 1) * TABLE_ENTRIES;
-		else
-			i = (i / TABLE_ENTRIES / BRANCH_SLOTS + 1) * TABLE_ENTRIES * BRANCH_SLOTS;
+		i = table ? i + 1 : gap_end(branch, i);
 	}
 	return NULL;
 }
 
-/* The highest slot in use; 0 where there is none. */
-static unsigned int last_slot(void *const *slots)
-{
-	unsigned int i = BRANCH_SLOTS - 1;
-
-	while (i && !slots[i])
-		i--;
-	return i;
-}
-
-struct aero_frame_set_entry *aero_frame_set_last_entry(const struct aero_frame_set *set,
+struct aero_frame_set_entry *aero_frame_set_last_entry(struct aero_frame_set *set,
 						       uint64_t *out_leaf)
 {
-	/* No node is kept empty, so the last slot of each level leads to the last leaf. */
 	void **root = set->root;
-	unsigned int r = root ? last_slot(root) : 0;
-	void **branch = root ? root[r] : NULL;
-	unsigned int b = branch ? last_slot(branch) : 0;
-	struct aero_frame_set_entry *table = branch ? branch[b] : NULL;
-	unsigned int i = TABLE_ENTRIES;
+	uint64_t end = set->high;
 
-	if (!table)
-		return NULL;
-	while (i > 1 && !table[i - 1].leaf)
-		i--;
-	*out_leaf = ((uint64_t)r * BRANCH_SLOTS + b) * TABLE_ENTRIES + i - 1;
-	return &table[i - 1];
+	while (end > set->low) {
+		uint64_t i = end - 1;
+		void **branch = root[root_slot(i)];
+		struct aero_frame_set_entry *table = branch ? branch[branch_slot(i)] : NULL;
+
+		if (table && table[i % TABLE_ENTRIES].leaf) {
+			set->high = end;
+			*out_leaf = i;
+			return &table[i % TABLE_ENTRIES];
+		}
+		end = table ? i : gap_start(branch, i);
+	}
+	return NULL;
 }
 
 static void free_table(struct aero_frame_set *set, struct aero_frame_set_entry *table)
@@ -242,7 +274,6 @@ static void free_branch(struct aero_frame_set *set, void **branch)
 
 void aero_frame_set_fini(struct aero_frame_set *set)
 {
-	struct aero_node_source nodes = set->nodes;
 	void **root = set->root;
 	unsigned int i;
 
@@ -252,5 +283,6 @@ void aero_frame_set_fini(struct aero_frame_set *set)
 	}
 	if (root)
 		put_node(set, root);
-	aero_frame_set_init(set, &nodes);
+	set->count = 0;
+	forget(set);
 }

@@ -8,8 +8,9 @@
  *     root 9 | branch 9 | entry 7 | leaf 15
  *
  * root and branch nodes hold pointers; a table node holds 128 entries, one per leaf; a leaf is a
- * bitmap. The set remembers the table used last (16 GiB of frames), so that the usual lookup is two
- * loads.
+ * bitmap. No node is ever empty. The set remembers the table used last (16 GiB of frames), so that
+ * the usual lookup is two loads, and bounds of the leaves it has, so that its ends are found without
+ * a search: no leaf is below low, none at or above high.
  */
 
 #include <aerostat/frame_set.h>
@@ -25,13 +26,36 @@
 #define BRANCH_SLOTS 512u
 #define LEAF_LIMIT (AERO_FRAME_LIMIT / AERO_FRAME_SET_LEAF_FRAMES)
 
-/* One leaf and its summary: bit b of any and full stands for block b of the leaf. */
+/*
+ * One leaf and its summary: bit b of any and full stands for block b of the leaf, count is its
+ * frames. An entry without a leaf is all zeros, but for leaves.
+ */
 struct aero_frame_set_entry {
 	uint64_t any;
 	uint64_t full;
 	uint64_t *leaf;
 	uint32_t count;
+	/* In the first entry of a table: how many of the table's entries have a leaf. */
+	uint32_t leaves;
 };
+
+/* The entry of a frame where its table is the one used last and its leaf exists, else NULL. */
+static inline struct aero_frame_set_entry *aero_frame_set_near_entry(
+	const struct aero_frame_set *set, aero_frame frame)
+{
+	struct aero_frame_set_entry *e;
+
+	if (frame / LEAF_FRAMES / TABLE_ENTRIES != set->hint_index)
+		return NULL;
+	e = &set->hint[frame / LEAF_FRAMES % TABLE_ENTRIES];
+	return e->leaf ? e : NULL;
+}
+
+/* Whether eight words, those of a block, are all zero. */
+static inline bool aero_frame_set_is_block_empty(const uint64_t *w)
+{
+	return !(w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]);
+}
 
 /* The entry of a frame's leaf, or NULL where its table does not exist. */
 struct aero_frame_set_entry *aero_frame_set_find_entry(const struct aero_frame_set *set,
@@ -41,15 +65,20 @@ struct aero_frame_set_entry *aero_frame_set_find_entry(const struct aero_frame_s
 struct aero_frame_set_entry *aero_frame_set_make_entry(struct aero_frame_set *set,
 						       aero_frame frame);
 
-/* Give an empty leaf back, and every node above it that has become empty. */
-void aero_frame_set_drop_leaf(struct aero_frame_set *set, aero_frame frame);
+/* Remember the table of an entry, found for a frame, as the one used last. */
+void aero_frame_set_use(struct aero_frame_set *set, aero_frame frame,
+			struct aero_frame_set_entry *e);
+
+/* Give the empty leaf of an entry back, and every node above it that has become empty. */
+void aero_frame_set_drop_leaf(struct aero_frame_set *set, aero_frame frame,
+			      struct aero_frame_set_entry *e);
 
 /* The first entry at or after *leaf (a frame number / 2^15) that holds anything; moves *leaf. */
 struct aero_frame_set_entry *aero_frame_set_entry_from(const struct aero_frame_set *set,
 						       uint64_t *leaf);
 
 /* The last entry that holds anything, and its number. */
-struct aero_frame_set_entry *aero_frame_set_last_entry(const struct aero_frame_set *set,
+struct aero_frame_set_entry *aero_frame_set_last_entry(struct aero_frame_set *set,
 						       uint64_t *out_leaf);
 
 #endif

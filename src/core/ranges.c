@@ -6,27 +6,60 @@
 /* How the runs of a batch follow each other. */
 enum run_order { RUNS_ASCENDING, RUNS_DESCENDING, RUNS_MIXED };
 
-size_t aero_ranges_scan(const uint32_t *frames, size_t count, struct aero_range *out_run)
+/* Frames compared at a time: without a branch between them. */
+#define STRIDE 8
+
+/* How many entries step by step, 1 or -1, from each to the next. */
+static size_t run_length(const uint32_t *frames, size_t count, uint32_t step)
+{
+	uint32_t want = frames[0];
+	size_t n = 0;
+
+	while (count - n >= STRIDE) {
+		uint32_t differ = 0;
+		uint32_t i;
+
+		for (i = 0; i < STRIDE; i++)
+			differ |= frames[n + i] ^ (want + i * step);
+		if (differ)
+			break;
+		want += STRIDE * step;
+		n += STRIDE;
+	}
+	while (n < count && frames[n] == want) {
+		want += step;
+		n++;
+	}
+	return n;
+}
+
+/*
+ * The run that at least two entries begin with. It ends where the number space does, and looks no
+ * further: numbers that wrap around must not cost more than others.
+ */
+static size_t scan_run(const uint32_t *frames, size_t count, struct aero_range *out_run)
 {
 	uint32_t first = frames[0];
+	bool is_rising = frames[1] == first + 1;
+	size_t room = is_rising ? UINT32_MAX - first : first;
 	size_t n = 1;
 
-	if (count > 1 && frames[1] == first + 1) {
-		while (n < count && frames[n] == first + (uint32_t)n)
-			n++;
-	} else if (count > 1 && frames[1] == first - 1) {
-		while (n < count && frames[n] == first - (uint32_t)n)
-			n++;
-		first -= (uint32_t)(n - 1);
-	}
-	/* A run does not wrap around the top of the number space. */
-	if (aero_unlikely(first + (uint32_t)(n - 1) < first)) {
-		n = 1;
-		first = frames[0];
-	}
-	out_run->first = first;
+	if (count - 1 > room)
+		count = room + 1;
+	if (is_rising || frames[1] == first - 1)
+		n = run_length(frames, count, is_rising ? 1 : (uint32_t)-1);
+	out_run->first = is_rising ? first : first - (uint32_t)(n - 1);
 	out_run->count = n;
 	return n;
+}
+
+size_t aero_ranges_scan(const uint32_t *frames, size_t count, struct aero_range *out_run)
+{
+	if (count > 1)
+		return scan_run(frames, count, out_run);
+	out_run->first = frames[0];
+	out_run->count = 1;
+	return 1;
 }
 
 /* A run as one number that sorts by its first frame. A run of 2^32 frames does not exist. */
