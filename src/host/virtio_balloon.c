@@ -114,7 +114,36 @@ enum aero_status aero_virtio_balloon_host_accept(struct aero_virtio_balloon *dev
 	return AERO_OK;
 }
 
-void aero_virtio_balloon_reset(struct aero_virtio_balloon *dev)
+void aero_virtio_balloon_host_forget(struct aero_virtio_balloon *dev)
+{
+	memset(&dev->stats, 0, sizeof(dev->stats));
+	aero_ledger_reset(&dev->ledger);
+	dev->hint_state = AERO_HINT_STOPPED;
+	dev->is_first_stats = true;
+	dev->are_stats_wanted = false;
+	dev->has_answered = false;
+	dev->was_last_deflate = false;
+	config_set(dev, CONFIG_ACTUAL, 0);
+	config_set(dev, CONFIG_HINT, AERO_VIRTIO_BALLOON_HINT_STOP);
+	config_set(dev, CONFIG_POISON, 0);
+}
+
+void aero_virtio_balloon_host_detach(struct aero_virtio_balloon *dev)
+{
+	bool was_live = is_live(dev);
+	unsigned int i;
+
+	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
+		(void)aero_virtio_balloon_host_queue_stop(dev, i);
+		dev->queue[i].is_enabled = false;
+	}
+	dev->status = 0;
+	if (was_live)
+		aero_virtio_balloon_emit(dev, EVENT(READY), 0);
+}
+
+/* What the driver wrote and gave is void; a request being served is not answered. */
+static void reset(struct aero_virtio_balloon *dev)
 {
 	bool was_live = is_live(dev);
 	unsigned int i;
@@ -124,17 +153,8 @@ void aero_virtio_balloon_reset(struct aero_virtio_balloon *dev)
 		memset(&dev->queue[i], 0, sizeof(dev->queue[i]));
 	}
 	memset(&dev->accepted, 0, sizeof(dev->accepted));
-	memset(&dev->stats, 0, sizeof(dev->stats));
-	aero_ledger_reset(&dev->ledger);
+	aero_virtio_balloon_host_forget(dev);
 	dev->status = 0;
-	dev->hint_state = AERO_HINT_STOPPED;
-	dev->is_first_stats = true;
-	dev->are_stats_wanted = false;
-	dev->has_answered = false;
-	dev->was_last_deflate = false;
-	config_set(dev, CONFIG_ACTUAL, 0);
-	config_set(dev, CONFIG_HINT, AERO_VIRTIO_BALLOON_HINT_STOP);
-	config_set(dev, CONFIG_POISON, 0);
 	dev->counters.resets++;
 	if (was_live)
 		aero_virtio_balloon_emit(dev, EVENT(READY), 0);
@@ -159,7 +179,7 @@ uint8_t aero_virtio_balloon_host_set_status(struct aero_virtio_balloon *dev, uin
 	bool was_live = is_live(dev);
 
 	if (!status) {
-		aero_virtio_balloon_reset(dev);
+		reset(dev);
 		return 0;
 	}
 	/* The driver never clears a bit but by a reset; the device's own bit stays. */

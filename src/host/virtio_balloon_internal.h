@@ -92,9 +92,6 @@ void aero_virtio_balloon_serve(struct aero_virtio_balloon *dev,
 struct aero_virtio_balloon_queue *
 aero_virtio_balloon_find_role(struct aero_virtio_balloon *dev, enum aero_virtio_balloon_role role);
 
-/* Everything of the driver's is forgotten; target and counters stay. */
-void aero_virtio_balloon_reset(struct aero_virtio_balloon *dev);
-
 /* Set the ledger's mode from the configuration and the features accepted. */
 void aero_virtio_balloon_choose_mode(struct aero_virtio_balloon *dev);
 

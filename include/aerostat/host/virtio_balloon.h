@@ -169,6 +169,32 @@ void aero_virtio_balloon_host_queue_enable(struct aero_virtio_balloon *dev, unsi
 void aero_virtio_balloon_host_memory_changed(struct aero_virtio_balloon *dev);
 
 /**
+ * aero_virtio_balloon_host_detach() - The driver is out of reach; its balloon stays.
+ * @dev: Initialised.
+ *
+ * Shape:   all rings stop and DRIVER_OK is cleared, features and frames are kept: a paused machine,
+ *          a front end that will reconnect. Follow with forget() if another driver comes.
+ * Owner:   guest memory is not touched until a ring is started again; what is pending waits.
+ * Errors:  none.
+ * Context: that of step().
+ * Source:  vhost-user: QEMU stops rings and clears the status to pause a machine.
+ */
+void aero_virtio_balloon_host_detach(struct aero_virtio_balloon *dev);
+
+/**
+ * aero_virtio_balloon_host_forget() - The balloon of an earlier driver is gone.
+ * @dev: Initialised.
+ *
+ * Shape:   frames, actual, statistics and the hint round are as after a reset; features, rings and
+ *          target stay.
+ * Owner:   every frame is the guest's.
+ * Errors:  none.
+ * Context: that of nodes.put().
+ * Source:  a driver that starts its rings afresh has no frames in a balloon.
+ */
+void aero_virtio_balloon_host_forget(struct aero_virtio_balloon *dev);
+
+/**
  * aero_virtio_balloon_host_kick() - The driver notified a queue.
  * @dev:   Initialised.
  * @index: Any; others than 0 to 4 are ignored.

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef AEROSTAT_HOSTED_BALLOON_SERVICE_INTERNAL_H
+#define AEROSTAT_HOSTED_BALLOON_SERVICE_INTERNAL_H
+
+/* What the files of the balloon service share. */
+
+#include "hosted/balloon_service.h"
+
+/* A watched kick descriptor; lives until libuv has let go of it. */
+struct aero_balloon_service_poll {
+	uv_poll_t handle;
+	struct aero_balloon_service *service;
+	unsigned int index;
+	int fd;
+};
+
+/* The operations that the vhost-user engine calls; ctx is the service. */
+extern const struct aero_vhost_user_ops aero_balloon_service_ops;
+
+/* One line in the log. */
+void aero_balloon_service_log(struct aero_balloon_service *service, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+void aero_balloon_service_emit(struct aero_balloon_service *service,
+			       enum aero_balloon_service_event_kind kind);
+
+/* Watch the kick descriptor of a ring instead of any earlier one; -1 watches none. */
+void aero_balloon_service_watch(struct aero_balloon_service *service, unsigned int index, int fd);
+
+#endif

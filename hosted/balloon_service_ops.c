@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/* What a vhost-user front end asks, in terms of the device model. */
+#include "hosted/balloon_service_internal.h"
+
+#include <aerostat/wire/virtio.h>
+#include <aerostat/wire/virtio_balloon.h>
+
+#include <string.h>
+
+/* What a front end without a status means when it enables the first ring. */
+#define STATUS_LIVE                                                                              \
+	(AERO_VIRTIO_STATUS_ACKNOWLEDGE | AERO_VIRTIO_STATUS_DRIVER |                             \
+	 AERO_VIRTIO_STATUS_FEATURES_OK | AERO_VIRTIO_STATUS_DRIVER_OK)
+
+static bool has_status(const struct aero_balloon_service *service)
+{
+	return service->conn &&
+	       (service->conn->protocol_features >> AERO_VHOST_USER_PROTOCOL_F_STATUS & 1);
+}
+
+static uint64_t get_features(void *ctx)
+{
+	struct aero_balloon_service *service = ctx;
+
+	return service->device.config.offered.word[0];
+}
+
+static enum aero_status set_features(void *ctx, uint64_t features)
+{
+	struct aero_balloon_service *service = ctx;
+	struct aero_virtio_features accepted = { { features, 0 } };
+
+	/* Sent again with rings running, for bits that are the transport's: nothing changes. */
+	if (!memcmp(&accepted, &service->device.accepted, sizeof(accepted)))
+		return AERO_OK;
+	/* A driver that starts anew; whether it is another one, its rings will tell. */
+	aero_virtio_balloon_host_detach(&service->device);
+	return aero_virtio_balloon_host_accept(&service->device, &accepted);
+}
+
+/* Addresses of a ring in guest memory. */
+static enum aero_status locate_ring(struct aero_balloon_service *service,
+				    const struct aero_vhost_user_ring *ring,
+				    struct aero_virtio_queue_config *out)
+{
+	const struct aero_guest_memory *memory = &service->memory;
+	uint64_t driver_bytes = ring->is_packed ? 4 : AERO_VIRTIO_SPLIT_AVAIL_BYTES(ring->size);
+	uint64_t device_bytes = ring->is_packed ? 4 : AERO_VIRTIO_SPLIT_USED_BYTES(ring->size);
+	enum aero_status status;
+
+	memset(out, 0, sizeof(*out));
+	out->size = ring->size;
+	out->base = ring->base;
+	status = aero_guest_memory_uva_to_gpa(memory, ring->desc,
+					      AERO_VIRTIO_SPLIT_DESC_BYTES(ring->size), &out->desc);
+	if (status == AERO_OK)
+		status = aero_guest_memory_uva_to_gpa(memory, ring->avail, driver_bytes,
+						      &out->driver);
+	if (status == AERO_OK)
+		status = aero_guest_memory_uva_to_gpa(memory, ring->used, device_bytes,
+						      &out->device);
+	return status;
+}
+
+/* Whether two rings lie at the same guest addresses. */
+static bool is_same_place(const struct aero_virtio_queue_config *a,
+			  const struct aero_virtio_queue_config *b)
+{
+	return a->desc == b->desc && a->driver == b->driver && a->device == b->device;
+}
+
+/* A started ring whose addresses mean another place now goes on there. */
+static void relocate_ring(struct aero_balloon_service *service, unsigned int index)
+{
+	struct aero_virtio_balloon *device = &service->device;
+	const struct aero_vhost_user_ring *ring = aero_vhost_user_ring(service->conn, index);
+	struct aero_virtio_queue_config place;
+
+	if (!device->queue[index].is_started || !ring->is_started ||
+	    locate_ring(service, ring, &place) != AERO_OK ||
+	    is_same_place(&place, &device->queue[index].ring.config))
+		return;
+	place.base = aero_virtio_balloon_host_queue_stop(device, index);
+	if (aero_virtio_balloon_host_queue_start(device, index, &place) != AERO_OK)
+		aero_balloon_service_log(service, "ring %u is lost: not in the new memory map",
+					 index);
+}
+
+/* Once per front end: does a discard free anything here? */
+static void test_memory(struct aero_balloon_service *service)
+{
+	enum aero_status status;
+	char text[256];
+
+	if (service->is_memory_tested)
+		return;
+	service->is_memory_tested = true;
+	status = aero_guest_memory_self_test(&service->memory, text, sizeof(text));
+	if (status != AERO_OK)
+		aero_balloon_service_log(service, "discard self-test: %s", text);
+}
+
+static void memory_changed(struct aero_balloon_service *service)
+{
+	unsigned int i;
+
+	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++)
+		relocate_ring(service, i);
+	aero_virtio_balloon_host_memory_changed(&service->device);
+	test_memory(service);
+	aero_balloon_service_emit(service, AERO_BALLOON_SERVICE_MEMORY);
+	aero_balloon_service_wake(service);
+}
+
+static enum aero_status set_memory(void *ctx, const struct aero_guest_region *regions,
+				   unsigned int count)
+{
+	struct aero_balloon_service *service = ctx;
+	enum aero_status status = aero_guest_memory_set(&service->memory, regions, count);
+
+	if (status == AERO_OK)
+		memory_changed(service);
+	return status;
+}
+
+static enum aero_status add_memory(void *ctx, const struct aero_guest_region *region)
+{
+	struct aero_balloon_service *service = ctx;
+	enum aero_status status = aero_guest_memory_add(&service->memory, region);
+
+	if (status == AERO_OK)
+		memory_changed(service);
+	return status;
+}
+
+static enum aero_status remove_memory(void *ctx, const struct aero_guest_region *region)
+{
+	struct aero_balloon_service *service = ctx;
+	enum aero_status status = aero_guest_memory_remove(&service->memory, region);
+
+	if (status == AERO_OK)
+		memory_changed(service);
+	return status;
+}
+
+/* Configuration space as the front end sees it: zeros after its end. */
+static enum aero_status get_config(void *ctx, uint32_t offset, void *buf, uint32_t len)
+{
+	struct aero_balloon_service *service = ctx;
+	uint32_t size = service->device.config.config_bytes;
+
+	memset(buf, 0, len);
+	if (offset >= size)
+		return AERO_OK;
+	return aero_virtio_balloon_host_config_read(&service->device, offset, buf,
+						    len < size - offset ? len : size - offset);
+}
+
+static enum aero_status set_config(void *ctx, uint32_t offset, const void *buf, uint32_t len,
+				   bool is_migration)
+{
+	struct aero_balloon_service *service = ctx;
+
+	/* A migrated target is the other host's; ours is set by our operator. */
+	(void)is_migration;
+	aero_balloon_service_wake(service);
+	return aero_virtio_balloon_host_config_write(&service->device, offset, buf, len);
+}
+
+/* Whether a ring starts where a new driver starts it. */
+static bool is_fresh(const struct aero_vhost_user_ring *ring)
+{
+	if (!ring->is_packed)
+		return ring->base == 0;
+	return ring->base == 0x80008000u;
+}
+
+/*
+ * Decide whose balloon the ledger holds, when the inflate ring starts: it goes on for the same
+ * memory and a ring that goes on, and is forgotten otherwise.
+ */
+static void settle_owner(struct aero_balloon_service *service,
+			 const struct aero_vhost_user_ring *ring)
+{
+	struct aero_guest_memory_identity now;
+	bool is_other = is_fresh(ring);
+
+	if (service->is_dormant) {
+		aero_guest_memory_identify(&service->memory, &now);
+		is_other = is_other || !aero_guest_memory_same(&service->dormant, &now);
+		service->is_dormant = false;
+	}
+	if (is_other)
+		aero_virtio_balloon_host_forget(&service->device);
+}
+
+/* A front end without a status has a driver when the inflate ring is up. */
+static void find_driver(struct aero_balloon_service *service)
+{
+	const struct aero_virtio_balloon_queue *q =
+		&service->device.queue[AERO_VIRTIO_BALLOON_VQ_INFLATE];
+
+	if (!has_status(service) && q->is_started && q->is_enabled)
+		aero_virtio_balloon_host_set_status(&service->device, STATUS_LIVE);
+}
+
+static enum aero_status ring_start(void *ctx, unsigned int index,
+				   const struct aero_vhost_user_ring *ring)
+{
+	struct aero_balloon_service *service = ctx;
+	struct aero_virtio_queue_config place;
+	enum aero_status status = locate_ring(service, ring, &place);
+
+	if (status != AERO_OK)
+		return status;
+	if (index == AERO_VIRTIO_BALLOON_VQ_INFLATE)
+		settle_owner(service, ring);
+	status = aero_virtio_balloon_host_queue_start(&service->device, index, &place);
+	if (status != AERO_OK)
+		return status;
+	aero_virtio_balloon_host_queue_enable(&service->device, index, ring->is_enabled);
+	aero_balloon_service_watch(service, index, ring->kick_fd);
+	find_driver(service);
+	aero_balloon_service_wake(service);
+	return AERO_OK;
+}
+
+static uint32_t ring_stop(void *ctx, unsigned int index)
+{
+	struct aero_balloon_service *service = ctx;
+	uint32_t base = aero_virtio_balloon_host_queue_stop(&service->device, index);
+	unsigned int i;
+
+	aero_balloon_service_watch(service, index, -1);
+	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
+		if (service->device.queue[i].is_started)
+			return base;
+	}
+	aero_virtio_balloon_host_detach(&service->device);
+	return base;
+}
+
+static void ring_enable(void *ctx, unsigned int index, bool is_enabled)
+{
+	struct aero_balloon_service *service = ctx;
+
+	aero_virtio_balloon_host_queue_enable(&service->device, index, is_enabled);
+	find_driver(service);
+	aero_balloon_service_wake(service);
+}
+
+static void ring_kick_changed(void *ctx, unsigned int index,
+			      const struct aero_vhost_user_ring *ring)
+{
+	struct aero_balloon_service *service = ctx;
+
+	aero_balloon_service_watch(service, index, ring->kick_fd);
+	aero_virtio_balloon_host_kick(&service->device, index);
+	aero_balloon_service_wake(service);
+}
+
+static void ring_kick(void *ctx, unsigned int index)
+{
+	struct aero_balloon_service *service = ctx;
+
+	aero_virtio_balloon_host_kick(&service->device, index);
+	aero_balloon_service_wake(service);
+}
+
+static void set_status(void *ctx, uint8_t status)
+{
+	struct aero_balloon_service *service = ctx;
+
+	if (status)
+		aero_virtio_balloon_host_set_status(&service->device, status);
+	else
+		aero_virtio_balloon_host_detach(&service->device);
+	aero_balloon_service_wake(service);
+}
+
+static uint8_t get_status(void *ctx)
+{
+	struct aero_balloon_service *service = ctx;
+
+	return service->device.status;
+}
+
+static void reset(void *ctx)
+{
+	struct aero_balloon_service *service = ctx;
+
+	aero_virtio_balloon_host_set_status(&service->device, 0);
+}
+
+const struct aero_vhost_user_ops aero_balloon_service_ops = {
+	.get_features = get_features,
+	.set_features = set_features,
+	.set_memory = set_memory,
+	.add_memory = add_memory,
+	.remove_memory = remove_memory,
+	.get_config = get_config,
+	.set_config = set_config,
+	.ring_start = ring_start,
+	.ring_stop = ring_stop,
+	.ring_enable = ring_enable,
+	.ring_kick_changed = ring_kick_changed,
+	.ring_kick = ring_kick,
+	.set_status = set_status,
+	.get_status = get_status,
+	.reset = reset,
+};
