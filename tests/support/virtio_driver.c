@@ -288,7 +288,7 @@ static bool split_wants_kick(struct virtio_driver *drv)
 	return false;
 }
 
-/* Walks back over what was given, so that it cannot share a mistake in arithmetic with the device. */
+/* Walks back over what was given: no arithmetic that could share a mistake with the device. */
 static bool packed_wants_kick(struct virtio_driver *drv)
 {
 	uint16_t flags = get(drv, drv->ring.device + 2, 2) & 3;
