@@ -89,10 +89,11 @@ def check_python_functions(root, path):
 
 
 def check_built(root, path):
-    """Each .c file stands in a meson.build of its own or a higher folder, by name or as test."""
+    """Each .c file stands in a meson.build of its own or a higher folder: by name, or as 'x' for
+    test_x.c, fuzz_x.c and their like."""
     name = os.path.basename(path)
-    names = [name, os.path.splitext(name)[0].split("_", 1)[-1]] \
-        if name.startswith(("test_", "fuzz_")) else [name]
+    stem = os.path.splitext(name)[0]
+    names = [name, stem, re.sub(r"^[a-z]+_", "", stem)]
     folder = os.path.dirname(path)
     while folder:
         recipe = os.path.join(root, folder, "meson.build")
