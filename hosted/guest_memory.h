@@ -102,8 +102,8 @@ typedef bool (*aero_guest_memory_range_fn)(void *ctx, struct aero_range range);
  * Shape:   fills mem->host; its backing is 0/0 until there are regions.
  * Owner:   the caller's; fini() ends it. Must not move in between.
  * Errors:  none.
- * Context: any. Installs the process's SIGBUS handler at the first call; addresses that are not
- *          ours go on to the handler that was there.
+ * Context: any. Puts the process's SIGBUS handler in force, unless it is already; addresses that
+ *          are not ours go on to the handler that was there.
  * Source:  design, Port and host memory.
  */
 void aero_guest_memory_init(struct aero_guest_memory *mem,
