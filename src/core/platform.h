@@ -14,6 +14,10 @@
 
 #define aero_likely(x) __builtin_expect(!!(x), 1)
 #define aero_unlikely(x) __builtin_expect(!!(x), 0)
+#define aero_cold __attribute__((__cold__)) /* a path only a broken peer takes */
+
+/* For the slow half of a function whose short half would save registers for it. */
+#define aero_noinline __attribute__((__noinline__))
 
 /* The four functions every freestanding compiler may call anyway. */
 void *memcpy(void *restrict dst, const void *restrict src, size_t len);

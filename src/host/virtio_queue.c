@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "virtio_queue_ring.h"
 
+void aero_virtio_queue_note_fault(struct aero_virtio_queue *queue,
+				  enum aero_virtio_queue_fault fault)
+{
+	if (!queue->fault)
+		queue->fault = fault;
+}
+
 static bool is_aligned(aero_gpa gpa, unsigned int align)
 {
 	return !(gpa & (align - 1));

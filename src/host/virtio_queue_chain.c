@@ -28,26 +28,18 @@ static bool copy_in(const struct aero_virtio_queue *queue, aero_gpa gpa, uint8_t
 	return true;
 }
 
+/* Both kinds of ring agree on all but the order of the last two fields. */
 static void decode(const struct aero_virtio_queue *queue, const uint8_t *raw,
 		   struct descriptor *out)
 {
-	struct aero_virtio_wire_desc split;
-	struct aero_virtio_wire_packed_desc packed;
+	struct aero_virtio_wire_desc wire;
 	bool swap = queue->is_swapped;
 
-	if (queue->config.is_packed) {
-		memcpy(&packed, raw, sizeof(packed));
-		out->addr = aero_swap64(packed.addr, swap);
-		out->len = aero_swap32(packed.len, swap);
-		out->flags = aero_swap16(packed.flags, swap);
-		out->next = 0;
-		return;
-	}
-	memcpy(&split, raw, sizeof(split));
-	out->addr = aero_swap64(split.addr, swap);
-	out->len = aero_swap32(split.len, swap);
-	out->flags = aero_swap16(split.flags, swap);
-	out->next = aero_swap16(split.next, swap);
+	memcpy(&wire, raw, sizeof(wire));
+	out->addr = aero_swap64(wire.addr, swap);
+	out->len = aero_swap32(wire.len, swap);
+	out->flags = aero_swap16(queue->config.is_packed ? wire.next : wire.flags, swap);
+	out->next = aero_swap16(wire.next, swap);
 }
 
 static enum aero_status copy_descriptor(struct aero_virtio_queue *queue,
@@ -55,13 +47,13 @@ static enum aero_status copy_descriptor(struct aero_virtio_queue *queue,
 					struct descriptor *out)
 {
 	uint32_t limit = chain->table_len ? chain->table_len : queue->config.size;
-	uint64_t offset = (uint64_t)chain->next * sizeof(struct aero_virtio_wire_desc);
+	size_t offset = (size_t)chain->next * sizeof(struct aero_virtio_wire_desc);
 	uint8_t raw[sizeof(struct aero_virtio_wire_desc)];
 
-	if (chain->next >= limit)
+	if (aero_unlikely(chain->next >= limit))
 		return aero_virtio_queue_break(queue, AERO_VIRTIO_QUEUE_FAULT_HEAD);
 	if (!chain->table_len)
-		aero_copy_from_peer(raw, queue->desc + (size_t)offset, sizeof(raw));
+		aero_copy_from_peer(raw, queue->desc + offset, sizeof(raw));
 	else if (!copy_in(queue, chain->table + offset, raw, sizeof(raw)))
 		return aero_virtio_queue_break(queue, AERO_VIRTIO_QUEUE_FAULT_ADDRESS);
 	decode(queue, raw, out);
@@ -170,12 +162,6 @@ enum aero_status aero_virtio_chain_load(struct aero_virtio_queue *queue,
 	return AERO_OK;
 }
 
-static void consume(struct aero_virtio_segment *segment, uint32_t len)
-{
-	segment->gpa += len;
-	segment->len -= len;
-}
-
 enum aero_status aero_virtio_queue_next_segment(struct aero_virtio_queue *queue,
 						struct aero_virtio_chain *chain,
 						struct aero_virtio_segment *out_segment)
@@ -191,28 +177,40 @@ enum aero_status aero_virtio_queue_next_segment(struct aero_virtio_queue *queue,
 	return AERO_OK;
 }
 
+/* Bytes of the current segment, as many as it has and buf takes; 0 outside guest memory. */
+static uint32_t read_part(struct aero_virtio_queue *queue, struct aero_virtio_chain *chain,
+			  uint8_t *buf, uint32_t room)
+{
+	uint32_t part = room < chain->segment.len ? room : chain->segment.len;
+
+	if (!copy_in(queue, chain->segment.gpa, buf, part))
+		return 0;
+	chain->segment.gpa += part;
+	chain->segment.len -= part;
+	return part;
+}
+
 enum aero_status aero_virtio_queue_read(struct aero_virtio_queue *queue,
 					struct aero_virtio_chain *chain, void *buf, uint32_t len,
 					uint32_t *out_len)
 {
 	enum aero_status status = aero_virtio_queue_usable(queue);
-	uint8_t *dst = buf;
 	uint32_t done = 0;
 
-	while (status == AERO_OK && done < len) {
-		uint32_t part = len - done;
+	if (status != AERO_OK)
+		return status;
+	while (done < len && (chain->segment.len || chain->left)) {
+		uint32_t part;
 
 		status = aero_virtio_chain_load(queue, chain);
 		if (status != AERO_OK || chain->segment.is_writable)
 			break;
-		if (part > chain->segment.len)
-			part = chain->segment.len;
-		if (!copy_in(queue, chain->segment.gpa, dst + done, part))
+		part = read_part(queue, chain, (uint8_t *)buf + done, len - done);
+		if (!part)
 			return aero_virtio_queue_break(queue, AERO_VIRTIO_QUEUE_FAULT_ADDRESS);
-		consume(&chain->segment, part);
 		done += part;
 	}
-	if (status != AERO_OK && status != AERO_ENOENT)
+	if (status == AERO_EPROTO)
 		return status;
 	*out_len = done;
 	return AERO_OK;

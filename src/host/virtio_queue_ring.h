@@ -35,11 +35,13 @@ static inline void aero_virtio_ring_put32(const struct aero_virtio_queue *queue,
 }
 
 /* Break the queue. The first reason counts. */
+aero_cold void aero_virtio_queue_note_fault(struct aero_virtio_queue *queue,
+					    enum aero_virtio_queue_fault fault);
+
 static inline enum aero_status aero_virtio_queue_break(struct aero_virtio_queue *queue,
 						       enum aero_virtio_queue_fault fault)
 {
-	if (!queue->fault)
-		queue->fault = fault;
+	aero_virtio_queue_note_fault(queue, fault);
 	return AERO_EPROTO;
 }
 
