@@ -171,8 +171,11 @@ enum aero_status aero_guest_console_ask(struct aero_guest_console *console,
 		return AERO_EINVAL;
 	bytes = uv_buf_init(line, (unsigned int)len);
 	/* The socket's buffer holds many commands: one that does not fit is not being read. */
-	if (uv_try_write((uv_stream_t *)&console->reader.stream, &bytes, 1) != len)
+	if (uv_try_write((uv_stream_t *)&console->reader.stream, &bytes, 1) != len) {
+		/* Half a command may have been sent, so no other can follow. */
+		console->is_ready = false;
 		return AERO_EGONE;
+	}
 	*request = (struct aero_guest_request){
 		.number = console->next_number++,
 		.deadline_ms = uv_now(console->timer.loop) + timeout_ms,

@@ -198,8 +198,9 @@ static enum aero_status add_modules(struct aero_cpio *cpio, const char *director
 				    struct aero_initrd_info *info, struct aero_error *error)
 {
 	struct aero_module_list list = { 0 };
-	char order[AERO_MODULES_MAX * 128] = "";
+	char order[AERO_MODULES_MAX * 128];
 	enum aero_status status = AERO_OK;
+	size_t used = 0;
 
 	if (!info->is_built_in)
 		status = aero_module_tree_find(directory, info->release, DRIVER, &list, error);
@@ -207,12 +208,12 @@ static enum aero_status add_modules(struct aero_cpio *cpio, const char *director
 		char name[120];
 
 		module_name(list.path[i], name, sizeof(name));
-		strcat(strcat(order, name), "\n");
+		used += (size_t)snprintf(order + used, sizeof(order) - used, "%s\n", name);
 		status = add_module(cpio, list.path[i], name, error);
 	}
 	info->module_count = list.count;
 	if (status == AERO_OK)
-		status = aero_cpio_file(cpio, "modules/order", 0644, order, strlen(order));
+		status = aero_cpio_file(cpio, "modules/order", 0644, order, used);
 	return status;
 }
 

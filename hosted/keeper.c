@@ -74,7 +74,7 @@ static void reset_signals(void)
 	for (int number = 1; number < NSIG; number++)
 		sigaction(number, &ordinary, NULL);
 	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 /* Moves every wanted descriptor out of the way, then into its place, and closes all others. */
@@ -207,7 +207,7 @@ static int watch_children(void)
 
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &mask, NULL);
+	pthread_sigmask(SIG_BLOCK, &mask, NULL);
 	return signalfd(-1, &mask, SFD_CLOEXEC);
 }
 
@@ -247,7 +247,7 @@ static void finish_for_keeper(struct aero_keeper *keeper)
 
 	if (keeper->child > 0)
 		kill(-keeper->child, SIGKILL);
-	strcpy(dir.path, keeper->scratch);
+	memcpy(dir.path, keeper->scratch, sizeof(dir.path));
 	aero_scratch_dir_remove(&dir);
 	keeper->end.is_keeper_lost = true;
 }
@@ -339,7 +339,7 @@ enum aero_status aero_keeper_start(struct aero_keeper *keeper, uv_loop_t *loop,
 	keeper->ended = config->ended;
 	keeper->ctx = config->ctx;
 	if (config->scratch)
-		strcpy(keeper->scratch, config->scratch->path);
+		memcpy(keeper->scratch, config->scratch->path, sizeof(keeper->scratch));
 	house.control = ends[1];
 	house.lock = config->scratch ? config->scratch->lock_fd : -1;
 	keeper->pid = fork_keeper(&house, ends[0]);

@@ -43,7 +43,7 @@ static enum aero_status append(struct aero_module_list *list, const char *direct
 	relative[path_len] = '\0';
 	/* depmod writes absolute paths for modules outside its directory. */
 	if (relative[0] == '/')
-		strcpy(list->path[list->count], relative);
+		memcpy(list->path[list->count], relative, path_len + 1);
 	else if (!join(list->path[list->count], AERO_MODULE_PATH_MAX, directory, relative))
 		return AERO_ENOSPC;
 	list->count++;
@@ -167,6 +167,10 @@ enum aero_status aero_module_load(const char *path, struct aero_bytes *out_bytes
 		status = aero_capture_program(argv, DECOMPRESS_TIMEOUT_MS, out_bytes, error);
 	else
 		status = aero_capture_file(path, out_bytes, error);
+	if (status != AERO_OK && argv[0])
+		aero_error_set(error, status,
+			       "cannot decompress %s: is it whole, and is %s installed?", path,
+			       argv[0]);
 	if (status != AERO_OK)
 		return status;
 	if (out_bytes->len < 4 || memcmp(out_bytes->data, "\177ELF", 4) != 0) {

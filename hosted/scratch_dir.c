@@ -96,7 +96,9 @@ static bool make_in(const char *base, struct aero_scratch_dir *dir)
 
 enum aero_status aero_scratch_dir_make(struct aero_scratch_dir *out_dir, struct aero_error *error)
 {
-	if (make_in(getenv("XDG_RUNTIME_DIR"), out_dir) || make_in("/tmp", out_dir))
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+	if (make_in(runtime, out_dir) || make_in("/tmp", out_dir))
 		return AERO_OK;
 	out_dir->path[0] = '\0';
 	out_dir->lock_fd = -1;

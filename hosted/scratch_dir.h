@@ -5,10 +5,10 @@
 /*
  * A private directory for the files and sockets of one run, which must not outlive it.
  *
- * It lies in $XDG_RUNTIME_DIR, else in /tmp, is called aerostat-scratch-XXXXXX and open to its owner only.
- * Its owner holds a lock on it; processes forked by the owner hold the same lock by inheriting
- * lock_fd. A directory whose lock nobody holds was left behind by a death that nothing could catch,
- * and the next aero_scratch_dir_make() removes it.
+ * It lies in $XDG_RUNTIME_DIR, else in /tmp, is called aerostat-scratch-XXXXXX and open to its
+ * owner only. Its owner holds a lock on it; processes forked by the owner hold the same lock by
+ * inheriting lock_fd. A directory whose lock nobody holds was left behind by a death that nothing
+ * could catch, and the next aero_scratch_dir_make() removes it.
  */
 
 #include "hosted/error.h"

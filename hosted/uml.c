@@ -39,31 +39,34 @@ static const char *memory_directory(const struct aero_uml_config *config)
 	return config->memory_directory ? config->memory_directory : DEFAULT_MEMORY_DIRECTORY;
 }
 
-/* Appends "key" "value"; what does not fit makes the count exceed its limit. */
-static void add(struct command *command, const char *key, const char *value)
+/* Appends key and len bytes of value; what does not fit makes the count exceed its limit. */
+static void add_part(struct command *command, const char *key, const char *value, size_t len)
 {
 	size_t room = sizeof(command->text) - command->used;
 	char *start = command->text + command->used;
-	int len = snprintf(start, room, "%s%s", key, value);
+	size_t total = strlen(key) + len + 1;
 
-	if ((size_t)len >= room || command->count >= ARGUMENTS_MAX) {
+	if (total > room || command->count >= ARGUMENTS_MAX) {
 		command->count = ARGUMENTS_MAX + 1;
 		return;
 	}
+	snprintf(start, room, "%s%.*s", key, (int)len, value);
 	command->argv[command->count++] = start;
 	command->argv[command->count] = NULL;
-	command->used += (size_t)len + 1;
+	command->used += total;
+}
+
+static void add(struct command *command, const char *key, const char *value)
+{
+	add_part(command, key, value, strlen(value));
 }
 
 static void add_words(struct command *command, const char *words)
 {
-	char word[512];
-
 	for (words += strspn(words, " "); *words; words += strspn(words, " ")) {
 		size_t len = strcspn(words, " ");
 
-		snprintf(word, sizeof(word), "%.*s", (int)len, words);
-		add(command, len < sizeof(word) ? word : "", len < sizeof(word) ? "" : words);
+		add_part(command, "", words, len);
 		words += len;
 	}
 }
