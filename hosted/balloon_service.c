@@ -272,6 +272,7 @@ static enum aero_status start_socket(struct aero_balloon_service *service)
 			.ctx = service,
 			.ring_count = AERO_VIRTIO_BALLOON_QUEUES,
 			.memory_slots = MEMORY_SLOTS,
+			.is_inband_off = true,
 		},
 		.connected = connected,
 		.disconnected = disconnected,

@@ -5,6 +5,7 @@
 #include <aerostat/wire/virtio.h>
 #include <aerostat/wire/virtio_balloon.h>
 
+#include <endian.h>
 #include <string.h>
 
 /* What a front end without a status means when it enables the first ring. */
@@ -167,24 +168,59 @@ static enum aero_status set_config(void *ctx, uint32_t offset, const void *buf, 
 	return aero_virtio_balloon_host_config_write(&service->device, offset, buf, len);
 }
 
-/* Whether a ring starts where a new driver starts it. */
-static bool is_fresh(const struct aero_vhost_user_ring *ring)
+static bool has_started_ring(const struct aero_balloon_service *service)
 {
-	if (!ring->is_packed)
-		return ring->base == 0;
-	return ring->base == 0x80008000u;
+	unsigned int i;
+
+	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
+		if (service->device.queue[i].is_started)
+			return true;
+	}
+	return false;
+}
+
+/* Position 0 and wrap bit 1 for both sides. */
+#define PACKED_FRESH_BASE 0x80008000u
+
+/* Whether the first descriptor of a packed ring has never been used. */
+static bool is_packed_ring_new(const struct aero_balloon_service *service, aero_gpa desc)
+{
+	const struct aero_host_memory *host = &service->memory.host;
+	size_t len = sizeof(struct aero_virtio_wire_packed_desc);
+	struct aero_virtio_wire_packed_desc first;
+	const void *at = host->translate(host->ctx, desc, &len, AERO_ACCESS_READ);
+
+	if (!at || len < sizeof(first))
+		return false;
+	memcpy(&first, at, sizeof(first));
+	return !(le16toh(first.flags) & AERO_VIRTIO_PACKED_DESC_F_USED);
 }
 
 /*
- * Decide whose balloon the ledger holds, when the inflate ring starts: it goes on for the same
+ * Whether a ring starts where a new driver starts it. UML starts packed rings too with a base of
+ * 0, which would mean wrap bits of 0: mended where the ring itself shows that it is new.
+ */
+static bool settle_base(const struct aero_balloon_service *service, bool is_packed,
+			struct aero_virtio_queue_config *place)
+{
+	if (!is_packed)
+		return place->base == 0;
+	if (place->base == 0 && is_packed_ring_new(service, place->desc))
+		place->base = PACKED_FRESH_BASE;
+	return place->base == PACKED_FRESH_BASE;
+}
+
+/*
+ * Decide whose balloon the ledger holds, when the first ring starts: it goes on for the same
  * memory and a ring that goes on, and is forgotten otherwise.
  */
-static void settle_owner(struct aero_balloon_service *service,
-			 const struct aero_vhost_user_ring *ring)
+static void settle_owner(struct aero_balloon_service *service, bool is_fresh)
 {
 	struct aero_guest_memory_identity now;
-	bool is_other = is_fresh(ring);
+	bool is_other = is_fresh;
 
+	if (has_started_ring(service))
+		return;
 	if (service->is_dormant) {
 		aero_guest_memory_identify(&service->memory, &now);
 		is_other = is_other || !aero_guest_memory_same(&service->dormant, &now);
@@ -194,11 +230,10 @@ static void settle_owner(struct aero_balloon_service *service,
 		aero_virtio_balloon_host_forget(&service->device);
 }
 
-/* A front end without a status has a driver when the inflate ring is up. */
-static void find_driver(struct aero_balloon_service *service)
+/* A front end without a status has a driver when the first ring is up. */
+static void find_driver(struct aero_balloon_service *service, unsigned int index)
 {
-	const struct aero_virtio_balloon_queue *q =
-		&service->device.queue[AERO_VIRTIO_BALLOON_VQ_INFLATE];
+	const struct aero_virtio_balloon_queue *q = &service->device.queue[index];
 
 	if (!has_status(service) && q->is_started && q->is_enabled)
 		aero_virtio_balloon_host_set_status(&service->device, STATUS_LIVE);
@@ -213,14 +248,13 @@ static enum aero_status ring_start(void *ctx, unsigned int index,
 
 	if (status != AERO_OK)
 		return status;
-	if (index == AERO_VIRTIO_BALLOON_VQ_INFLATE)
-		settle_owner(service, ring);
+	settle_owner(service, settle_base(service, ring->is_packed, &place));
 	status = aero_virtio_balloon_host_queue_start(&service->device, index, &place);
 	if (status != AERO_OK)
 		return status;
 	aero_virtio_balloon_host_queue_enable(&service->device, index, ring->is_enabled);
 	aero_balloon_service_watch(service, index, ring->kick_fd);
-	find_driver(service);
+	find_driver(service, index);
 	aero_balloon_service_wake(service);
 	return AERO_OK;
 }
@@ -229,14 +263,10 @@ static uint32_t ring_stop(void *ctx, unsigned int index)
 {
 	struct aero_balloon_service *service = ctx;
 	uint32_t base = aero_virtio_balloon_host_queue_stop(&service->device, index);
-	unsigned int i;
 
 	aero_balloon_service_watch(service, index, -1);
-	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
-		if (service->device.queue[i].is_started)
-			return base;
-	}
-	aero_virtio_balloon_host_detach(&service->device);
+	if (!has_started_ring(service))
+		aero_virtio_balloon_host_detach(&service->device);
 	return base;
 }
 
@@ -245,7 +275,7 @@ static void ring_enable(void *ctx, unsigned int index, bool is_enabled)
 	struct aero_balloon_service *service = ctx;
 
 	aero_virtio_balloon_host_queue_enable(&service->device, index, is_enabled);
-	find_driver(service);
+	find_driver(service, index);
 	aero_balloon_service_wake(service);
 }
 

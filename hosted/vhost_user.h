@@ -124,6 +124,8 @@ struct aero_vhost_user_config {
 	void *ctx;
 	unsigned int ring_count; /* 1 to AERO_VHOST_USER_RINGS_MAX */
 	uint64_t memory_slots;	 /* answer to GET_MAX_MEM_SLOTS, at least 8 */
+	/* Do not offer kicks by message: UML prefers them to eventfds, and waits for each. */
+	bool is_inband_off;
 };
 
 /* What surrounds the engine. All are required. */

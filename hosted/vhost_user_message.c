@@ -78,12 +78,17 @@ enum aero_status aero_vhost_user_set_features(struct aero_vhost_user_conn *conn,
 	return AERO_OK;
 }
 
+static uint64_t protocol_offered(const struct aero_vhost_user_conn *conn)
+{
+	return conn->config.is_inband_off ? PROTOCOL_OFFERED & ~PROTOCOL(INBAND_NOTIFICATIONS)
+					  : PROTOCOL_OFFERED;
+}
+
 enum aero_status aero_vhost_user_get_protocol_features(struct aero_vhost_user_conn *conn,
 						       struct aero_vhost_user_request *req)
 {
-	uint64_t features = PROTOCOL_OFFERED;
+	uint64_t features = protocol_offered(conn);
 
-	(void)conn;
 	aero_vhost_user_reply(req, &features, sizeof(features));
 	return AERO_OK;
 }
@@ -93,7 +98,7 @@ enum aero_status aero_vhost_user_set_protocol_features(struct aero_vhost_user_co
 {
 	const uint64_t needed = PROTOCOL(BACKEND_REQ) | PROTOCOL(REPLY_ACK);
 	uint64_t features = aero_vhost_user_u64(req);
-	uint64_t extra = features & ~PROTOCOL_OFFERED;
+	uint64_t extra = features & ~protocol_offered(conn);
 
 	if (extra)
 		return aero_vhost_user_violate(conn, req,

@@ -79,7 +79,8 @@ void aero_virtio_balloon_emit(struct aero_virtio_balloon *dev,
 
 void aero_virtio_balloon_notify_config(struct aero_virtio_balloon *dev)
 {
-	if (!is_live(dev))
+	/* A driver that is about to go live may look early; there is none without features. */
+	if (!is_live(dev) && !dev->accepted.word[0])
 		return;
 	dev->counters.config_notifications++;
 	dev->config.ops->notify_config(dev->config.ops_ctx);
@@ -125,7 +126,6 @@ void aero_virtio_balloon_host_forget(struct aero_virtio_balloon *dev)
 	dev->was_last_deflate = false;
 	config_set(dev, CONFIG_ACTUAL, 0);
 	config_set(dev, CONFIG_HINT, AERO_VIRTIO_BALLOON_HINT_STOP);
-	config_set(dev, CONFIG_POISON, 0);
 }
 
 void aero_virtio_balloon_host_detach(struct aero_virtio_balloon *dev)
@@ -154,6 +154,7 @@ static void reset(struct aero_virtio_balloon *dev)
 	}
 	memset(&dev->accepted, 0, sizeof(dev->accepted));
 	aero_virtio_balloon_host_forget(dev);
+	config_set(dev, CONFIG_POISON, 0);
 	dev->status = 0;
 	dev->counters.resets++;
 	if (was_live)

@@ -185,8 +185,8 @@ void aero_virtio_balloon_host_detach(struct aero_virtio_balloon *dev);
  * aero_virtio_balloon_host_forget() - The balloon of an earlier driver is gone.
  * @dev: Initialised.
  *
- * Shape:   frames, actual, statistics and the hint round are as after a reset; features, rings and
- *          target stay.
+ * Shape:   frames, actual, statistics and the hint round are as after a reset; features, rings,
+ *          target stay, and the poison value, which the new driver may have written already.
  * Owner:   every frame is the guest's.
  * Errors:  none.
  * Context: that of nodes.put().

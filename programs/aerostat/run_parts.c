@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/* What a run stands on: loop, device, guest, signals, samples. */
+#include "run_parts.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SAMPLE_MS 20
+
+uint64_t run_resident_bytes(const struct run *run)
+{
+	return aero_guest_memory_resident_bytes(&run->service.memory);
+}
+
+void run_sample_now(struct run *run)
+{
+	struct aero_virtio_balloon_report report;
+	struct run_sample sample;
+
+	aero_virtio_balloon_host_report(&run->service.device, uv_hrtime(), &report);
+	sample.seconds = run_seconds(run);
+	sample.target_bytes = report.target_frames << AERO_FRAME_SHIFT;
+	sample.actual_bytes = report.actual_frames << AERO_FRAME_SHIFT;
+	sample.resident_bytes = run_resident_bytes(run);
+	(void)run_samples_add(run->samples, &sample);
+}
+
+static bool note_range(void *ctx, struct aero_range range)
+{
+	struct run *run = ctx;
+	uint64_t added;
+
+	return aero_frame_set_insert(&run->resident, range, &added) == AERO_OK;
+}
+
+void run_note_resident(struct run *run)
+{
+	struct aero_range all = { 0, AERO_FRAME_LIMIT };
+	enum aero_status status = aero_guest_memory_for_each_resident(&run->service.memory, all,
+								      note_range, run);
+
+	/* Of huge pages of hugetlb nothing is told: all of guest memory counts as resident. */
+	if (status == AERO_ENOTSUP) {
+		all.count = run->options->memory_bytes >> AERO_FRAME_SHIFT;
+		(void)note_range(run, all);
+	} else if (status != AERO_OK) {
+		run_fail(run, "what is resident cannot be read: %s", aero_status_str(status));
+	}
+}
+
+uint64_t run_resident_under_balloon(const struct run *run)
+{
+	const struct aero_frame_set *held = &run->service.device.ledger.held;
+	struct aero_range range = { 0, 0 };
+	uint64_t frames = 0;
+
+	while (aero_frame_set_next(held, range.first + range.count, AERO_FRAME_LIMIT, &range))
+		frames += aero_frame_set_count_in(&run->resident, range);
+	return frames << AERO_FRAME_SHIFT;
+}
+
+static void on_sample(uv_timer_t *timer)
+{
+	struct run *run = timer->data;
+
+	run_sample_now(run);
+	run_view_update(run->view, run->samples);
+}
+
+static void on_turn(uv_prepare_t *watch)
+{
+	run_on_turn(watch->data);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct run *run = handle->data;
+
+	run->caught = number;
+	run_fail(run, "stopped by signal %d (%s)", number, strsignal(number));
+}
+
+static void on_service_event(void *ctx, const struct aero_balloon_service_event *event)
+{
+	struct run *run = ctx;
+
+	if (event->kind == AERO_BALLOON_SERVICE_DEVICE)
+		run_on_device_event(run, &event->device);
+}
+
+static void on_service_log(void *ctx, const char *line)
+{
+	struct run *run = ctx;
+
+	run_view_log(run->view, line);
+}
+
+/* Handles of our own, in one place: they keep the loop alive until they are closed. */
+static void close_handles(struct run *run)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(run->signals) / sizeof(run->signals[0]); i++)
+		uv_close((uv_handle_t *)&run->signals[i], NULL);
+	uv_close((uv_handle_t *)&run->sampler, NULL);
+	uv_close((uv_handle_t *)&run->limit, NULL);
+	uv_close((uv_handle_t *)&run->watch, NULL);
+}
+
+static void on_service_closed(void *ctx)
+{
+	close_handles(ctx);
+}
+
+void run_close_service(struct run *run)
+{
+	if (!run->has_service)
+		return;
+	run->has_service = false;
+	run->result->counters = run->service.device.counters;
+	run->result->ledger_counters = run->service.device.ledger.counters;
+	aero_frame_set_fini(&run->resident);
+	aero_balloon_service_close(&run->service, on_service_closed, run);
+}
+
+static void open_handles(struct run *run)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+	size_t i;
+
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		uv_signal_init(&run->loop, &run->signals[i]);
+		run->signals[i].data = run;
+		uv_signal_start(&run->signals[i], on_signal, numbers[i]);
+	}
+	uv_timer_init(&run->loop, &run->sampler);
+	uv_timer_init(&run->loop, &run->limit);
+	uv_prepare_init(&run->loop, &run->watch);
+	run->sampler.data = run;
+	run->limit.data = run;
+	run->watch.data = run;
+	uv_timer_start(&run->sampler, on_sample, SAMPLE_MS, SAMPLE_MS);
+	uv_prepare_start(&run->watch, on_turn);
+}
+
+static bool start_service(struct run *run)
+{
+	struct aero_balloon_service_config config = {
+		.socket_path = run->socket_path,
+		.offered = run->options->features,
+		.mode = run->options->mode,
+		.idle_ns = (uint64_t)run->options->idle_ms * 1000000,
+		.event = on_service_event,
+		.log = on_service_log,
+		.ctx = run,
+	};
+	struct aero_node_source nodes;
+
+	if (aero_balloon_service_start(&run->service, &run->loop, &config) != AERO_OK) {
+		run_fail(run, "the device cannot listen on %s", run->socket_path);
+		return false;
+	}
+	nodes = aero_node_pool_source(&run->service.nodes);
+	aero_frame_set_init(&run->resident, &nodes);
+	run->has_service = true;
+	return true;
+}
+
+static bool start_guest(struct run *run)
+{
+	struct aero_initrd_config initrd = { run->options->kernel, run->options->modules, NULL };
+	struct aero_uml_events events = run_uml_events;
+	struct aero_uml_config config = {
+		.kernel = run->initrd.kernel,
+		.initrd = run->initrd_path,
+		.socket = run->socket_path,
+		.append = run->options->append,
+		.memory_bytes = run->options->memory_bytes,
+		.memory_directory = run->options->memory_directory,
+		.scratch = &run->scratch,
+		.ready_timeout_ms = run->options->timeout_ms,
+		.is_verbose = run->options->is_verbose,
+	};
+	struct aero_error error;
+
+	events.ctx = run;
+	if (aero_initrd_build(&initrd, run->initrd_path, &run->initrd, &error) != AERO_OK ||
+	    aero_uml_start(&run->uml, &run->loop, &config, &events, &error) != AERO_OK) {
+		run_fail(run, "%s", error.text);
+		return false;
+	}
+	run->has_uml = true;
+	return true;
+}
+
+/* The three questions of the run, answered. */
+static void judge(struct run *run)
+{
+	struct run_result *result = run->result;
+	uint64_t under = result->resident_under_balloon_bytes;
+
+	if (result->reached < RUN_ASKING)
+		return;
+	result->is_target_reported = result->actual_bytes == result->target_bytes;
+	result->is_ledger_agreed = result->ledger_bytes == result->actual_bytes;
+	result->is_memory_freed = under && result->resident_before_bytes >=
+						   result->resident_inflated_bytes + under / 20 * 19;
+}
+
+static const char *const mode_names[] = {
+	[AERO_DISCARD_COLLECT] = "collect",
+	[AERO_DISCARD_REQUEST] = "request",
+	[AERO_DISCARD_FRAME] = "frame",
+	[AERO_DISCARD_NONE] = "none",
+};
+
+int run_scenario(const struct run_options *options, struct run_view *view,
+		 struct run_result *result, struct run_samples *samples)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	struct aero_error error;
+	int caught;
+
+	run->options = options;
+	run->view = view;
+	run->result = result;
+	run->samples = samples;
+	run->begin_ns = uv_hrtime();
+	result->memory_bytes = options->memory_bytes;
+	result->target_bytes = options->balloon_bytes;
+	result->discard_mode = mode_names[options->mode];
+	if (aero_scratch_dir_make(&run->scratch, &error) != AERO_OK) {
+		run_fail(run, "%s", error.text);
+		free(run);
+		return 0;
+	}
+	snprintf(run->socket_path, sizeof(run->socket_path), "%s/balloon.sock", run->scratch.path);
+	snprintf(run->initrd_path, sizeof(run->initrd_path), "%s/initrd", run->scratch.path);
+	uv_loop_init(&run->loop);
+	open_handles(run);
+	run_enter(run, RUN_BOOTING, "Booting Linux with %.0f MiB",
+		  (double)options->memory_bytes / (1 << 20));
+	if (start_service(run))
+		(void)start_guest(run);
+	else
+		close_handles(run);
+	uv_run(&run->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&run->loop);
+	aero_scratch_dir_remove(&run->scratch);
+	judge(run);
+	caught = run->caught;
+	free(run);
+	return caught;
+}

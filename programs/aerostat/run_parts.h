@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef AEROSTAT_PROGRAMS_RUN_PARTS_H
+#define AEROSTAT_PROGRAMS_RUN_PARTS_H
+
+/* Between the scenario (run_scenario.c) and what it stands on (run_parts.c). */
+
+#include "run_scenario.h"
+
+/* Give up with a reason; whatever runs is ended. */
+void run_fail(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A phase begins; its time limit too. */
+void run_enter(struct run *run, enum run_phase phase, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Since the run began. */
+double run_seconds(const struct run *run);
+
+/* Host memory that the guest holds now. */
+uint64_t run_resident_bytes(const struct run *run);
+
+/* Remember what is resident, and how much of it the balloon then covered. */
+void run_note_resident(struct run *run);
+uint64_t run_resident_under_balloon(const struct run *run);
+
+/* Add a point to the curve, now. */
+void run_sample_now(struct run *run);
+
+/* End the service, and with it the loop. */
+void run_close_service(struct run *run);
+
+/* Called by the parts: a device event, and every turn of the loop. */
+void run_on_device_event(struct run *run, const struct aero_virtio_balloon_event *event);
+void run_on_turn(struct run *run);
+
+extern const struct aero_uml_events run_uml_events;
+
+#endif
