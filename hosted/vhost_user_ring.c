@@ -353,7 +353,8 @@ static void signal_fd(int fd)
 
 	do {
 		n = poll(&poll_fd, 1, 0);
-		if (n == 1 && poll_fd.revents & POLLOUT)
+		/* A pipe nobody reads would answer with SIGPIPE. */
+		if (n == 1 && (poll_fd.revents & (POLLOUT | POLLERR)) == POLLOUT)
 			n = write(fd, &one, sizeof(one));
 	} while (n < 0 && errno == EINTR);
 }

@@ -566,8 +566,6 @@ static void test_refusals_without_end_close(void **state)
 	assert_non_null(strstr(rig->lines, "more than 100 messages were refused"));
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {

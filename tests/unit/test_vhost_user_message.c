@@ -256,8 +256,6 @@ static void test_get_queue_num_answers_ring_count(void **state)
 	expect_u64(rig, 17, 5);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {

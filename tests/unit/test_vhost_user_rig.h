@@ -245,7 +245,11 @@ static inline void rig_open(struct rig *rig)
 		.reset = rig_reset,
 	};
 	const struct aero_vhost_user_io io = { rig, rig_send, rig_watch, rig_log };
-	struct aero_vhost_user_config config = { NULL, rig, 5, 32 };
+	struct aero_vhost_user_config config = {
+		.ctx = rig,
+		.ring_count = 5,
+		.memory_slots = 32,
+	};
 
 	memset(rig, 0, sizeof(*rig));
 	rig->fds_before = rig_count_fds();
@@ -464,5 +468,39 @@ static inline void start_ring(struct rig *rig, uint32_t index)
 	feed_ok(rig, with_u64(12, 1, index), 1);
 	feed_ok(rig, with_state(18, 1, index, 1), 0);
 }
+
+static inline uint64_t read_event(int fd)
+{
+	uint64_t value = 0;
+
+	return read(fd, &value, sizeof(value)) == sizeof(value) ? value : 0;
+}
+
+/* Feeds a message with a duplicate of fd, so that the test keeps its own end. */
+static inline void feed_with(struct rig *rig, struct bytes b, int fd)
+{
+	int copy = dup(fd);
+
+	assert_true(copy >= 0);
+	assert_int_equal(aero_vhost_user_feed(&rig->conn, b.at, b.len, &copy, 1), AERO_OK);
+}
+
+static inline void set_memory(struct rig *rig)
+{
+	feed_ok(rig, with_table(1, 1), 1);
+	rig_forget(rig);
+}
+
+static inline void expect_base(struct rig *rig, uint32_t index, uint32_t base)
+{
+	struct bytes want = with_state(11, 5, index, base);
+
+	rig->out_len = 0;
+	feed_ok(rig, with_state(11, 1, index, 0), 0);
+	assert_int_equal(rig->out_len, want.len);
+	assert_memory_equal(rig->out, want.at, want.len);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 #endif
