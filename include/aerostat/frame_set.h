@@ -166,6 +166,23 @@ bool aero_frame_set_take_first(struct aero_frame_set *set, uint64_t max,
 			       struct aero_range *out_range);
 
 /**
+ * aero_frame_set_take_runs() - Remove the lowest merged ranges.
+ * @set:  Initialised.
+ * @max:  At most this many frames in each; at least 1.
+ * @room: At most this many ranges.
+ * @out:  What was removed, ascending; room for room ranges.
+ *
+ * Shape:   answers how many ranges; less than room where the set is empty afterwards. What
+ *          take_first() would answer in turn, at a third of the cost where frames are scattered.
+ * Owner:   nodes that become empty go back to their source.
+ * Errors:  none.
+ * Context: that of nodes.put().
+ * Source:  design of Aerostat.
+ */
+size_t aero_frame_set_take_runs(struct aero_frame_set *set, uint64_t max, size_t room,
+				struct aero_range *out);
+
+/**
  * aero_frame_set_take_last() - Remove the end of the highest merged range.
  * @set:       Initialised.
  * @max:       At most this many frames; at least 1.
@@ -214,8 +231,8 @@ enum aero_status aero_frame_set_save(const struct aero_frame_set *set,
  *
  * Shape:   the frames come to those already in the set.
  * Owner:   nodes are taken.
- * Errors:  AERO_EPROTO: no save() wrote this; AERO_ENOMEM; those of the source. What was read before
- *          is in the set.
+ * Errors:  AERO_EPROTO: no save() wrote this; AERO_ENOMEM; those of the source. What was read
+ *          before is in the set.
  * Context: that of the source and nodes.get().
  * Source:  design of Aerostat.
  */

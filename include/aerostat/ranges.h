@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 /* Ranges of scratch that folding count frames needs: the runs, and the counters of a radix sort. */
-#define AERO_RANGES_SCRATCH(count) ((count) + 64)
+#define AERO_RANGES_SCRATCH(count) ((count) + 128)
 
 /**
  * aero_ranges_scan() - The run that an array of frame numbers begins with.
@@ -39,7 +39,7 @@ size_t aero_ranges_scan(const uint32_t *frames, size_t count, struct aero_range 
 /**
  * aero_ranges_fold() - Sorted, merged ranges of an array of frame numbers.
  * @frames:    Frame numbers in any order; repeated ones are merged away.
- * @count:     How many; 0 is allowed.
+ * @count:     How many; 0 is allowed, 2^32 is not.
  * @scratch:   AERO_RANGES_SCRATCH(count) ranges of working space; content does not matter.
  * @out:       count ranges of room; the first of them are the answer.
  * @out_count: How many ranges the answer has.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <aerostat/frame_set.h>
 
+#include "frame_set_near.h"
 #include "frame_set_tree.h"
 #include "platform.h"
 
@@ -25,11 +26,6 @@ static struct piece cut_piece(struct aero_range *range)
 	range->first += p.n;
 	range->count -= p.n;
 	return p;
-}
-
-static bool is_block_full(const uint64_t *w)
-{
-	return !~(w[0] & w[1] & w[2] & w[3] & w[4] & w[5] & w[6] & w[7]);
 }
 
 /* The bits of a word from that of lo on; and those up to that of lo + n - 1. */
@@ -97,7 +93,8 @@ static unsigned int set_in_block(struct aero_frame_set_entry *e, struct piece p)
 		return 0;
 	added = set_bits(e->leaf, p);
 	/* Only a block whose last word set is full may be full: seldom worth a look. */
-	if (!~e->leaf[(p.lo + p.n - 1) / WORD_BITS] && is_block_full(&e->leaf[block * BLOCK_WORDS]))
+	if (!~e->leaf[(p.lo + p.n - 1) / WORD_BITS] &&
+	    aero_frame_set_is_block_full(&e->leaf[block * BLOCK_WORDS]))
 		e->full |= bit;
 	e->any |= bit;
 	e->count += added;
@@ -159,8 +156,8 @@ static inline unsigned int for_each_block(struct aero_frame_set_entry *e, struct
 	return total;
 }
 
-static enum aero_status insert_range(struct aero_frame_set *set, struct aero_range range,
-				     uint64_t *out_added)
+static aero_noinline enum aero_status insert_range(struct aero_frame_set *set,
+						   struct aero_range range, uint64_t *out_added)
 {
 	uint64_t before = set->count;
 	enum aero_status status = AERO_OK;
@@ -181,38 +178,15 @@ static enum aero_status insert_range(struct aero_frame_set *set, struct aero_ran
 	return status;
 }
 
-/* One frame, the leaf being there: what a guest with scattered memory sends. */
-static bool set_frame(struct aero_frame_set_entry *e, aero_frame frame)
-{
-	unsigned int block = frame / BLOCK_FRAMES % LEAF_BLOCKS;
-	uint64_t *word = &e->leaf[frame / WORD_BITS % LEAF_WORDS];
-	uint64_t bit = 1ull << (frame % WORD_BITS);
-	uint64_t old = *word;
-
-	if (aero_unlikely(old & bit))
-		return false;
-	*word = old | bit;
-	e->any |= 1ull << block;
-	e->count++;
-	if (aero_unlikely(!~*word) && is_block_full(&e->leaf[block * BLOCK_WORDS]))
-		e->full |= 1ull << block;
-	return true;
-}
-
 enum aero_status aero_frame_set_insert(struct aero_frame_set *set, struct aero_range range,
 				       uint64_t *out_added)
 {
-	struct aero_frame_set_entry *e;
+	struct aero_frame_set_entry *e = aero_frame_set_near_entry(set, range.first);
 
-	if (range.count == 1) {
-		e = aero_frame_set_near_entry(set, range.first);
-		if (aero_likely(e != NULL)) {
-			*out_added = set_frame(e, range.first);
-			set->count += *out_added;
-			return AERO_OK;
-		}
-	}
-	return insert_range(set, range, out_added);
+	if (range.count != 1 || aero_unlikely(!e))
+		return insert_range(set, range, out_added);
+	*out_added = aero_frame_set_insert_near(set, e, range.first);
+	return AERO_OK;
 }
 
 /* Cut a range to what frame numbers can be. */
@@ -246,7 +220,7 @@ static struct aero_frame_set_entry *skip_to_entry(const struct aero_frame_set *s
 	return e;
 }
 
-static uint64_t remove_range(struct aero_frame_set *set, struct aero_range range)
+static aero_noinline uint64_t remove_range(struct aero_frame_set *set, struct aero_range range)
 {
 	uint64_t before = set->count;
 
@@ -265,39 +239,23 @@ static uint64_t remove_range(struct aero_frame_set *set, struct aero_range range
 	return before - set->count;
 }
 
-/* One frame, the leaf being there. */
-static bool clear_frame(struct aero_frame_set_entry *e, aero_frame frame)
+/* The end of removing one frame of a leaf that has become empty. */
+static aero_noinline uint64_t drop_leaf(struct aero_frame_set *set, aero_frame frame,
+					struct aero_frame_set_entry *e)
 {
-	unsigned int block = frame / BLOCK_FRAMES % LEAF_BLOCKS;
-	uint64_t *word = &e->leaf[frame / WORD_BITS % LEAF_WORDS];
-	uint64_t bit = 1ull << (frame % WORD_BITS);
-	uint64_t rest = *word ^ bit;
-
-	if (aero_unlikely(rest & bit))
-		return false;
-	*word = rest;
-	e->full &= ~(1ull << block);
-	e->count--;
-	if (!rest && aero_frame_set_is_block_empty(&e->leaf[block * BLOCK_WORDS]))
-		e->any &= ~(1ull << block);
-	return true;
+	aero_frame_set_drop_leaf(set, frame, e);
+	return 1;
 }
 
 uint64_t aero_frame_set_remove(struct aero_frame_set *set, struct aero_range range)
 {
-	struct aero_frame_set_entry *e;
+	struct aero_frame_set_entry *e = aero_frame_set_near_entry(set, range.first);
 
-	if (range.count != 1)
+	if (range.count != 1 || aero_unlikely(!e))
 		return remove_range(set, range);
-	e = aero_frame_set_near_entry(set, range.first);
-	if (aero_unlikely(!e))
-		return remove_range(set, range);
-	if (!clear_frame(e, range.first))
+	if (aero_unlikely(!aero_frame_set_remove_near(set, e, range.first)))
 		return 0;
-	set->count--;
-	if (aero_unlikely(!e->count))
-		aero_frame_set_drop_leaf(set, range.first, e);
-	return 1;
+	return aero_likely(e->count) ? 1 : drop_leaf(set, range.first, e);
 }
 
 uint64_t aero_frame_set_count_in(const struct aero_frame_set *set, struct aero_range range)

@@ -9,8 +9,8 @@
  *
  * root and branch nodes hold pointers; a table node holds 128 entries, one per leaf; a leaf is a
  * bitmap. No node is ever empty. The set remembers the table used last (16 GiB of frames), so that
- * the usual lookup is two loads, and bounds of the leaves it has, so that its ends are found without
- * a search: no leaf is below low, none at or above high.
+ * the usual lookup is two loads, and bounds of the leaves it has, so that its ends are found
+ * without a search: no leaf is below low, none at or above high.
  */
 
 #include <aerostat/frame_set.h>
@@ -38,24 +38,6 @@ struct aero_frame_set_entry {
 	/* In the first entry of a table: how many of the table's entries have a leaf. */
 	uint32_t leaves;
 };
-
-/* The entry of a frame where its table is the one used last and its leaf exists, else NULL. */
-static inline struct aero_frame_set_entry *aero_frame_set_near_entry(
-	const struct aero_frame_set *set, aero_frame frame)
-{
-	struct aero_frame_set_entry *e;
-
-	if (frame / LEAF_FRAMES / TABLE_ENTRIES != set->hint_index)
-		return NULL;
-	e = &set->hint[frame / LEAF_FRAMES % TABLE_ENTRIES];
-	return e->leaf ? e : NULL;
-}
-
-/* Whether eight words, those of a block, are all zero. */
-static inline bool aero_frame_set_is_block_empty(const uint64_t *w)
-{
-	return !(w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]);
-}
 
 /* The entry of a frame's leaf, or NULL where its table does not exist. */
 struct aero_frame_set_entry *aero_frame_set_find_entry(const struct aero_frame_set *set,

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading a frame set in order and taking from its ends. */
+#include "frame_set_near.h"
 #include "frame_set_tree.h"
 #include "platform.h"
 
 /* The first word that is not zero of a block that holds something. */
-static inline unsigned int first_word(const uint64_t *leaf, unsigned int block)
+static inline uint64_t *first_word(const struct aero_frame_set_entry *e, unsigned int block)
 {
-	unsigned int w = block * BLOCK_WORDS;
+	uint64_t *word = &e->leaf[block * BLOCK_WORDS];
 
-	while (!leaf[w])
-		w++;
-	return w;
+	while (!*word)
+		word++;
+	return word;
 }
 
 /* The first set bit of a leaf at or after pos; LEAF_FRAMES where there is none. */
-static unsigned int first_set(const struct aero_frame_set_entry *e, unsigned int pos)
+static inline unsigned int first_set(const struct aero_frame_set_entry *e, unsigned int pos)
 {
 	unsigned int w = pos / WORD_BITS;
 	uint64_t word = e->leaf[w] & (~0ull << (pos % WORD_BITS));
@@ -26,7 +27,7 @@ static unsigned int first_set(const struct aero_frame_set_entry *e, unsigned int
 		blocks = w < LEAF_WORDS ? e->any & (~0ull << (w / BLOCK_WORDS)) : 0;
 		if (!blocks)
 			return LEAF_FRAMES;
-		w = first_word(e->leaf, aero_low_bit(blocks));
+		w = (unsigned int)(first_word(e, aero_low_bit(blocks)) - e->leaf);
 		word = e->leaf[w];
 	}
 	return w * WORD_BITS + aero_low_bit(word);
@@ -69,8 +70,9 @@ static uint64_t run_into(const struct aero_frame_set *set, uint64_t leaf, uint64
 	return count;
 }
 
-bool aero_frame_set_next(const struct aero_frame_set *set, aero_frame from, uint64_t max,
-			 struct aero_range *out_range)
+/* next() wherever the range is and however long. */
+static aero_noinline bool next_run(const struct aero_frame_set *set, aero_frame from, uint64_t max,
+				   struct aero_range *out_range)
 {
 	uint64_t leaf = from / LEAF_FRAMES;
 	struct aero_frame_set_entry *e = aero_frame_set_find_entry(set, from);
@@ -96,73 +98,145 @@ bool aero_frame_set_next(const struct aero_frame_set *set, aero_frame from, uint
 	return true;
 }
 
-/* The first entry, and its number; low is moved up to it. The set is not empty. */
-static struct aero_frame_set_entry *first_entry(struct aero_frame_set *set, uint64_t *out_leaf)
+bool aero_frame_set_next(const struct aero_frame_set *set, aero_frame from, uint64_t max,
+			 struct aero_range *out_range)
 {
-	struct aero_frame_set_entry *e = aero_frame_set_near_entry(set, set->low * LEAF_FRAMES);
+	struct aero_frame_set_entry *e = aero_frame_set_near_entry(set, from);
+	unsigned int pos = (unsigned int)(from % LEAF_FRAMES);
+	unsigned int start;
+	uint64_t clear;
 
-	*out_leaf = set->low;
-	if (aero_unlikely(!e)) {
-		e = aero_frame_set_entry_from(set, out_leaf);
-		set->low = *out_leaf;
-		aero_frame_set_use(set, *out_leaf * LEAF_FRAMES, e);
+	if (aero_unlikely(!e))
+		return next_run(set, from, max, out_range);
+	start = first_set(e, pos);
+	if (aero_unlikely(start == LEAF_FRAMES))
+		return next_run(set, from, max, out_range);
+	clear = ~e->leaf[start / WORD_BITS] & (~0ull << (start % WORD_BITS));
+	if (aero_unlikely(!clear))
+		return next_run(set, from, max, out_range);
+	/* Here the range ends within a word, as ranges of scattered frames do. */
+	out_range->first = from + (start - pos);
+	out_range->count = aero_low_bit(clear) - start % WORD_BITS;
+	if (out_range->count > max)
+		out_range->count = max;
+	return true;
+}
+
+/* Where runs that are taken go: room for so many of so many frames each. */
+struct takings {
+	struct aero_range *out;
+	size_t room;
+	uint64_t max;
+};
+
+/*
+ * Take runs out of a word that starts at frame first, as long as they end before it does. Answers
+ * what is left of it.
+ */
+static inline uint64_t take_in_word(uint64_t word, aero_frame first, struct takings *to)
+{
+	while (word && to->room) {
+		/* The carry clears the run and sets the bit after it. */
+		uint64_t carried = word + (word & (0 - word));
+		unsigned int lo = aero_low_bit(word);
+		unsigned int n;
+
+		if (!carried)
+			break;
+		n = aero_low_bit(carried) - lo;
+		if (n > to->max)
+			break;
+		to->out->first = first + lo;
+		to->out->count = n;
+		to->out++;
+		to->room--;
+		word &= carried;
 	}
-	return e;
+	return word;
 }
 
 /*
- * Take the first run of a leaf where it ends before its word does: the scattered frames for which
- * next() and remove() would cost twice as much. Answers its length, or 0 with nothing done.
+ * Take runs out of a leaf that starts at frame first, as long as they end before their words do:
+ * the scattered frames for which next() and remove() cost several times as much.
  */
-static unsigned int take_in_word(struct aero_frame_set_entry *e, uint64_t max,
-				 unsigned int *out_first)
+static void take_in_leaf(struct aero_frame_set_entry *e, aero_frame first, struct takings *to)
 {
-	unsigned int block = aero_low_bit(e->any);
-	unsigned int w = first_word(e->leaf, block);
-	uint64_t word = e->leaf[w];
-	/* The carry clears the run and sets the bit after it. */
-	uint64_t carried = word + (word & (0 - word));
-	unsigned int lo = aero_low_bit(word);
-	unsigned int n;
+	uint64_t blocks = e->any;
 
-	if (!carried)
-		return 0;
-	n = aero_low_bit(carried) - lo;
-	if (n > max)
-		return 0;
-	word &= carried;
-	e->leaf[w] = word;
-	e->full &= ~(1ull << block);
-	if (!word && aero_frame_set_is_block_empty(&e->leaf[block * BLOCK_WORDS]))
-		e->any &= ~(1ull << block);
-	e->count -= n;
-	*out_first = w * WORD_BITS + lo;
-	return n;
+	while (blocks && to->room) {
+		unsigned int w = aero_low_bit(blocks) * BLOCK_WORDS;
+		unsigned int end = w + BLOCK_WORDS;
+
+		for (; w < end; w++) {
+			uint64_t word = e->leaf[w];
+
+			if (!word)
+				continue;
+			/* Words all of ones stay as they are, so no block stops being full. */
+			word = take_in_word(word, first + w * WORD_BITS, to);
+			e->leaf[w] = word;
+			if (word)
+				goto out;
+		}
+		blocks &= blocks - 1;
+	}
+out:
+	e->any = blocks;
+}
+
+/* Take the first run wherever it is and however long; low is moved up to it. */
+static aero_noinline bool take_run(struct aero_frame_set *set, uint64_t max,
+				   struct aero_range *out_range)
+{
+	if (!aero_frame_set_next(set, set->low * LEAF_FRAMES, max, out_range))
+		return false;
+	set->low = out_range->first / LEAF_FRAMES;
+	aero_frame_set_remove(set, *out_range);
+	return true;
+}
+
+/* Take what is easily taken of the first leaf. */
+static void take_near(struct aero_frame_set *set, struct takings *to)
+{
+	aero_frame first = set->low * LEAF_FRAMES;
+	struct aero_frame_set_entry *e = aero_frame_set_near_entry(set, first);
+	struct aero_range *run = to->out;
+	uint32_t taken = 0;
+
+	if (!e)
+		return;
+	take_in_leaf(e, first, to);
+	for (; run < to->out; run++)
+		taken += (uint32_t)run->count;
+	set->count -= taken;
+	e->count -= taken;
+	if (!e->count)
+		aero_frame_set_drop_leaf(set, first, e);
+}
+
+size_t aero_frame_set_take_runs(struct aero_frame_set *set, uint64_t max, size_t room,
+				struct aero_range *out)
+{
+	struct takings to = { out, room, max };
+
+	while (to.room) {
+		size_t before = to.room;
+
+		take_near(set, &to);
+		if (to.room != before)
+			continue;
+		if (!take_run(set, max, to.out))
+			break;
+		to.out++;
+		to.room--;
+	}
+	return room - to.room;
 }
 
 bool aero_frame_set_take_first(struct aero_frame_set *set, uint64_t max,
 			       struct aero_range *out_range)
 {
-	struct aero_frame_set_entry *e;
-	unsigned int first;
-	unsigned int n;
-	uint64_t leaf;
-
-	if (!set->count)
-		return false;
-	e = first_entry(set, &leaf);
-	n = take_in_word(e, max, &first);
-	if (!n) {
-		aero_frame_set_next(set, leaf * LEAF_FRAMES, max, out_range);
-		aero_frame_set_remove(set, *out_range);
-		return true;
-	}
-	out_range->first = leaf * LEAF_FRAMES + first;
-	out_range->count = n;
-	set->count -= n;
-	if (aero_unlikely(!e->count))
-		aero_frame_set_drop_leaf(set, out_range->first, e);
-	return true;
+	return aero_frame_set_take_runs(set, max, 1, out_range) == 1;
 }
 
 /* The last set bit of a leaf that holds something. */

@@ -3,8 +3,23 @@
 
 #include "platform.h"
 
+/* Buckets of a pass of the radix sort. */
+#define BUCKETS 256u
+
+/* Runs that insertion sorts before the buckets are as much as cleared. */
+#define FEW_RUNS 32
+
+/* How many places an entry is moved by insertion, on average, before that is too slow. */
+#define SETTLE_MOVES 4
+
 /* How the runs of a batch follow each other. */
 enum run_order { RUNS_ASCENDING, RUNS_DESCENDING, RUNS_MIXED };
+
+/* The counters lie in scratch, which has another type. */
+typedef uint32_t counter __attribute__((__may_alias__));
+
+_Static_assert(2 * BUCKETS * sizeof(counter) <= AERO_RANGES_SCRATCH(0) * sizeof(struct aero_range),
+	       "the buckets fit into scratch");
 
 /* Frames compared at a time: without a branch between them. */
 #define STRIDE 8
@@ -62,113 +77,182 @@ size_t aero_ranges_scan(const uint32_t *frames, size_t count, struct aero_range 
 	return 1;
 }
 
-/* A run as one number that sorts by its first frame. A run of 2^32 frames does not exist. */
-static uint64_t pack_run(const struct aero_range *run)
-{
-	return run->first << 32 | run->count;
-}
-
 /*
- * Sort n packed runs by the byte at shift, from src to dst. Answers false, having moved nothing,
- * where that byte is the same in all of them.
+ * A batch cut into runs, each one number that sorts by its first frame: first << 32 | count. A run
+ * of 2^32 frames does not exist. differ has the bits in which first frames are not all alike.
  */
-static bool sort_pass(const uint64_t *src, uint64_t *dst, size_t n, unsigned int shift,
-		      uint32_t *buckets)
+struct cut {
+	uint64_t *runs;
+	size_t count;
+	uint32_t differ;
+	enum run_order order;
+};
+
+/* Whether b follows a, or a follows b, or they are equal; so also at the end of the numbers. */
+static inline bool is_near(uint32_t a, uint32_t b)
 {
-	uint32_t at = 0;
-	size_t i;
-
-	memset(buckets, 0, 256 * sizeof(*buckets));
-	for (i = 0; i < n; i++)
-		buckets[(src[i] >> shift) & 255]++;
-	if (buckets[(src[0] >> shift) & 255] == n)
-		return false;
-	for (i = 0; i < 256; i++) {
-		uint32_t here = buckets[i];
-
-		buckets[i] = at;
-		at += here;
-	}
-	for (i = 0; i < n; i++)
-		dst[buckets[(src[i] >> shift) & 255]++] = src[i];
-	return true;
+	return b - a + 1 <= 2;
 }
 
-/* Sort n packed runs in a; b is as large. Answers which of the two has the result. */
-static uint64_t *sort_runs(uint64_t *a, uint64_t *b, size_t n, uint32_t *buckets)
+static struct cut cut_runs(const uint32_t *frames, size_t count, uint64_t *runs)
 {
-	unsigned int shift;
-
-	for (shift = 32; shift < 64; shift += 8) {
-		if (sort_pass(a, b, n, shift, buckets)) {
-			uint64_t *t = a;
-
-			a = b;
-			b = t;
-		}
-	}
-	return a;
-}
-
-/* Append a run that does not begin before the last range of out. Answers the new count. */
-static size_t append_run(struct aero_range *out, size_t n, uint64_t first, uint64_t count)
-{
-	if (n && first <= out[n - 1].first + out[n - 1].count) {
-		uint64_t old_end = out[n - 1].first + out[n - 1].count;
-		uint64_t end = first + count;
-
-		if (end > old_end)
-			out[n - 1].count = end - out[n - 1].first;
-		return n;
-	}
-	out[n].first = first;
-	out[n].count = count;
-	return n + 1;
-}
-
-/* Cut the batch into packed runs and say how they are ordered. */
-static enum run_order cut_runs(const uint32_t *frames, size_t count, uint64_t *runs, size_t *out_n)
-{
-	bool rises = true;
-	bool falls = true;
-	size_t n = 0;
+	struct cut cut = { runs, 0, 0, RUNS_MIXED };
+	size_t falls = 0;
+	uint64_t last = 0;
 	size_t at = 0;
 
 	while (at < count) {
-		struct aero_range run;
+		uint32_t first = frames[at++];
+		uint64_t packed = (uint64_t)first << 32 | 1;
 
-		at += aero_ranges_scan(frames + at, count - at, &run);
-		runs[n] = pack_run(&run);
-		if (n) {
-			rises = rises && runs[n] > runs[n - 1];
-			falls = falls && runs[n] < runs[n - 1];
+		if (at < count && is_near(first, frames[at])) {
+			struct aero_range run;
+
+			at += scan_run(frames + at - 1, count - at + 1, &run) - 1;
+			packed = run.first << 32 | run.count;
 		}
-		n++;
+		falls += packed < last;
+		last = packed;
+		cut.differ |= (uint32_t)(packed >> 32) ^ frames[0];
+		runs[cut.count++] = packed;
 	}
-	*out_n = n;
-	if (rises)
-		return RUNS_ASCENDING;
-	return falls ? RUNS_DESCENDING : RUNS_MIXED;
+	if (!falls)
+		cut.order = RUNS_ASCENDING;
+	else if (falls == cut.count - 1)
+		cut.order = RUNS_DESCENDING;
+	return cut;
+}
+
+/* From how often to where: the sums of the counters before each. */
+static void sum_buckets(counter *low, counter *high)
+{
+	uint32_t low_at = 0;
+	uint32_t high_at = 0;
+	size_t i;
+
+	for (i = 0; i < BUCKETS; i++) {
+		uint32_t low_here = low[i];
+		uint32_t high_here = high[i];
+
+		low[i] = low_at;
+		high[i] = high_at;
+		low_at += low_here;
+		high_at += high_here;
+	}
+}
+
+/* Two passes of a radix sort: by the 16 bits at shift, to spare and back. */
+static void sort_passes(const struct cut *cut, uint64_t *spare, counter *buckets,
+			unsigned int shift)
+{
+	counter *low = buckets;
+	counter *high = buckets + BUCKETS;
+	uint64_t *runs = cut->runs;
+	size_t n = cut->count;
+	size_t i;
+
+	memset(buckets, 0, 2 * BUCKETS * sizeof(*buckets));
+	for (i = 0; i < n; i++) {
+		uint64_t digits = runs[i] >> shift;
+
+		low[digits % BUCKETS]++;
+		high[digits / BUCKETS % BUCKETS]++;
+	}
+	sum_buckets(low, high);
+	for (i = 0; i < n; i++)
+		spare[low[(runs[i] >> shift) % BUCKETS]++] = runs[i];
+	shift += 8;
+	for (i = 0; i < n; i++)
+		runs[high[(spare[i] >> shift) % BUCKETS]++] = spare[i];
+}
+
+/*
+ * Insertion sort for runs that are few, or nearly in order: gives up after so many moves, answering
+ * false, where they are neither.
+ */
+static bool settle(uint64_t *runs, size_t n, size_t moves)
+{
+	size_t i;
+
+	for (i = 1; i < n; i++) {
+		uint64_t run = runs[i];
+		size_t to = i;
+
+		if (aero_likely(runs[i - 1] <= run))
+			continue;
+		while (to && runs[to - 1] > run) {
+			runs[to] = runs[to - 1];
+			to--;
+		}
+		runs[to] = run;
+		if (i - to > moves)
+			return false;
+		moves -= i - to;
+	}
+	return true;
+}
+
+/*
+ * Sort by the upper 16 of the bits that differ, which leaves scattered frames all but in order.
+ * Frames that crowd together take the whole sort. Both are linear, whatever a guest sends. spare
+ * has room for as many runs.
+ */
+static void sort_runs(const struct cut *cut, uint64_t *spare, counter *buckets)
+{
+	unsigned int width = cut->differ ? aero_high_bit(cut->differ) + 1 : 1;
+
+	if (cut->count <= FEW_RUNS && settle(cut->runs, cut->count, FEW_RUNS * FEW_RUNS))
+		return;
+	sort_passes(cut, spare, buckets, width > 16 ? 32 + width - 16 : 32);
+	if (settle(cut->runs, cut->count, cut->count * SETTLE_MOVES))
+		return;
+	sort_passes(cut, spare, buckets, 32);
+	sort_passes(cut, spare, buckets, 48);
+}
+
+/* Merge at least one run; they are in the order that the cut says, or sorted. */
+static size_t merge_runs(const struct cut *cut, struct aero_range *out)
+{
+	bool is_descending = cut->order == RUNS_DESCENDING;
+	const uint64_t *run = is_descending ? cut->runs + cut->count - 1 : cut->runs;
+	uint64_t first = *run >> 32;
+	uint64_t end = first + (*run & UINT32_MAX);
+	size_t merged = 0;
+	size_t i;
+
+	for (i = 1; i < cut->count; i++) {
+		uint64_t next;
+		uint64_t next_end;
+
+		run += is_descending ? -1 : 1;
+		next = *run >> 32;
+		next_end = next + (*run & UINT32_MAX);
+		if (next > end) {
+			out[merged].first = first;
+			out[merged++].count = end - first;
+			first = next;
+			end = next_end;
+		} else if (next_end > end) {
+			end = next_end;
+		}
+	}
+	out[merged].first = first;
+	out[merged++].count = end - first;
+	return merged;
 }
 
 void aero_ranges_fold(const uint32_t *frames, size_t count, struct aero_range *scratch,
 		      struct aero_range *out, size_t *out_count)
 {
-	/* Packed runs are half as large as ranges, so both halves of a sort fit into scratch. */
-	uint64_t *runs = &scratch[64].first;
-	uint32_t *buckets = (uint32_t *)(void *)scratch;
-	enum run_order order;
-	size_t merged = 0;
-	size_t n;
-	size_t i;
+	/* Runs are half as large as ranges, so the runs and as much to spare fit into scratch. */
+	uint64_t *runs = &scratch[AERO_RANGES_SCRATCH(0)].first;
+	counter *buckets = (counter *)(void *)scratch;
+	struct cut cut = cut_runs(frames, count, runs);
 
-	order = cut_runs(frames, count, runs, &n);
-	if (order == RUNS_MIXED)
-		runs = sort_runs(runs, runs + count, n, buckets);
-	for (i = 0; i < n; i++) {
-		uint64_t run = order == RUNS_DESCENDING ? runs[n - 1 - i] : runs[i];
-
-		merged = append_run(out, merged, run >> 32, run & UINT32_MAX);
-	}
-	*out_count = merged;
+	*out_count = 0;
+	if (!cut.count)
+		return;
+	if (cut.order == RUNS_MIXED)
+		sort_runs(&cut, runs + count, buckets);
+	*out_count = merge_runs(&cut, out);
 }

@@ -257,6 +257,36 @@ static void test_take_first_every_max(void **state)
 	}
 }
 
+static void test_take_runs_every_max_and_room(void **state)
+{
+	struct fixture *b = *state;
+
+	for (uint64_t max = 1; max <= 12; max++) {
+		for (size_t room = 1; room <= 30; room++) {
+			struct aero_range got[30];
+			aero_frame next = 0;
+			size_t n;
+
+			/* A pair, a frame that ends a word, and a run over the edge of a leaf. */
+			insert(b, 1, 2);
+			insert(b, 63, 1);
+			insert(b, 200, 64);
+			insert(b, 32760, 20);
+			while ((n = aero_frame_set_take_runs(&b->set, max, room, got)) > 0) {
+				for (size_t i = 0; i < n; i++) {
+					assert_true(got[i].first >= next);
+					assert_in_range(got[i].count, 1, max);
+					next = got[i].first + got[i].count;
+				}
+				assert_true(n == room || !aero_frame_set_count(&b->set));
+				assert_int_equal(aero_frame_set_validate(&b->set), AERO_OK);
+			}
+			assert_only(b, 0, 0);
+		}
+	}
+	assert_int_equal(aero_frame_set_take_runs(&b->set, 1, 0, NULL), 0);
+}
+
 static void test_take_last_every_max(void **state)
 {
 	struct fixture *b = *state;
@@ -428,6 +458,24 @@ static void step_take_first(struct test_random *random, struct fixture *b, unsig
 	frame_model_remove(&b->model, want);
 }
 
+/* As many calls of take_first() in the model, in one. */
+static void step_take_runs(struct test_random *random, struct fixture *b, unsigned int wild)
+{
+	uint64_t max = random_range(random, b, wild).count + 1;
+	size_t room = test_random_below(random, 40);
+	struct aero_range got[40];
+	struct aero_range want;
+	size_t n = aero_frame_set_take_runs(&b->set, max, room, got);
+
+	assert_in_range(n, 0, room);
+	for (size_t i = 0; i < n; i++) {
+		assert_true(frame_model_next(&b->model, 0, max, &want));
+		assert_range(got[i], want.first, want.count);
+		frame_model_remove(&b->model, want);
+	}
+	assert_true(n == room || b->model.count == 0);
+}
+
 static void step_take_last(struct test_random *random, struct fixture *b, unsigned int wild)
 {
 	uint64_t max = random_range(random, b, wild).count + 1;
@@ -477,8 +525,10 @@ static void run_steps(struct fixture *b, uint64_t seed, unsigned int steps)
 			step_insert(&random, b, wild);
 		else if (kind < 12)
 			step_remove(&random, b, wild);
-		else if (kind < 14)
+		else if (kind < 13)
 			step_take_first(&random, b, wild);
+		else if (kind < 14)
+			step_take_runs(&random, b, wild);
 		else
 			step_take_last(&random, b, wild);
 		step_ask(&random, b, wild);
@@ -515,10 +565,12 @@ static void test_sparse_set_taken_from_both_ends(void **state)
 		step_insert(&random, b, 0);
 	frame_model_compare(&b->model, &b->set);
 	for (unsigned int i = 0; b->model.count; i++) {
-		if (i % 2)
+		if (i % 3 == 0)
 			step_take_first(&random, b, 1);
-		else
+		else if (i % 3 == 1)
 			step_take_last(&random, b, 1);
+		else
+			step_take_runs(&random, b, 1);
 		assert_int_equal(aero_frame_set_count(&b->set), b->model.count);
 		if (i % 64 == 0)
 			frame_model_compare(&b->model, &b->set);
@@ -541,6 +593,7 @@ int main(void)
 		CASE(test_has_block_only_when_full),
 		CASE(test_next_every_max_and_start),
 		CASE(test_take_first_every_max),
+		CASE(test_take_runs_every_max_and_room),
 		CASE(test_take_last_every_max),
 		CASE(test_long_run_crosses_every_level),
 		CASE(test_bytes_of_one_tib_at_most_33_mib),

@@ -308,6 +308,25 @@ static void test_fold_random_batches_agree_with_qsort(void **state)
 	}
 }
 
+/* One frame far off, the others where the sort by the upper bits cannot tell them apart. */
+static void test_fold_crowded_frames_agree_with_qsort(void **state)
+{
+	struct test_random random = { 3 };
+
+	(void)state;
+	for (unsigned int bits = 8; bits <= 20; bits++) {
+		struct fold f = make_fold(COUNT_MAX);
+
+		fill(&f, &random, bits, 1);
+		f.frames[test_random_below(&random, f.count)] = UINT32_MAX;
+		check(&f);
+		for (size_t i = 0; i < f.count; i++)
+			f.frames[i] = (uint32_t)(f.count - i) * 3 + (i % 2 ? 1u << 31 : 0);
+		check(&f);
+		free_fold(&f);
+	}
+}
+
 static void test_fold_largest_batch(void **state)
 {
 	struct test_random random = { 5 };
@@ -339,6 +358,7 @@ int main(void)
 		cmocka_unit_test(test_fold_repeated_frames_merge),
 		cmocka_unit_test(test_fold_wrapping_runs_cost_no_more),
 		cmocka_unit_test(test_fold_random_batches_agree_with_qsort),
+		cmocka_unit_test(test_fold_crowded_frames_agree_with_qsort),
 		cmocka_unit_test(test_fold_largest_batch),
 	};
 
