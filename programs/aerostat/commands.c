@@ -10,6 +10,7 @@ static const struct aero_command commands[] = {
 #ifdef AERO_HAVE_RUN
 	{ "run", command_run, "boot a Linux guest and watch its memory come back" },
 #endif
+	{ "device", command_device, "be the balloon of a vhost-user front end" },
 	{ "help", command_help, "explain a command" },
 };
 

@@ -4,6 +4,7 @@
 #include "programs/aerostat/commands.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,4 +70,16 @@ bool aero_option_number(const char *text, uint64_t max, uint64_t *out_number)
 		return false;
 	*out_number = number;
 	return true;
+}
+
+int aero_bad_option(const char *command, char **argv, int answer)
+{
+	const char *text = argv[optind - 1];
+
+	if (answer == ':')
+		return aero_usage_error(command, "%s needs a value", text);
+	/* A long option that takes no value and got one has its value in optopt. */
+	if (optopt >= 256)
+		return aero_usage_error(command, "%s: this option takes no value", text);
+	return aero_usage_error(command, "there is no option \"%s\"", text);
 }

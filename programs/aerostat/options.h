@@ -62,4 +62,18 @@ bool aero_option_seconds(const char *text, uint32_t *out_ms);
  */
 bool aero_option_number(const char *text, uint64_t max, uint64_t *out_number);
 
+/**
+ * aero_bad_option() - Say which option getopt_long() did not take.
+ * @command: Name of the command.
+ * @argv:    What getopt_long() was given, with ":" as the first short option.
+ * @answer:  What it answered: '?' or ':'.
+ *
+ * Shape:   as of aero_usage_error().
+ * Owner:   nothing changes hands.
+ * Errors:  none.
+ * Context: right after getopt_long().
+ * Source:  getopt(3).
+ */
+int aero_bad_option(const char *command, char **argv, int answer);
+
 #endif
