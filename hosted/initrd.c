@@ -8,6 +8,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,13 +21,24 @@
 #define DRIVER "virtio_balloon"
 #define ASK_TIMEOUT_MS 5000
 
+/* Makes a path absolute: the kernel will run in another directory. */
+static bool make_absolute(const char *path, char *out, size_t size)
+{
+	char here[PATH_MAX];
+
+	if (path[0] == '/')
+		return (size_t)snprintf(out, size, "%s", path) < size;
+	return getcwd(here, sizeof(here)) &&
+	       (size_t)snprintf(out, size, "%s/%s", here, path) < size;
+}
+
 /* Looks a bare name up in PATH, as a shell would. */
 static bool find_program(const char *name, char *out, size_t size)
 {
 	const char *at = getenv("PATH");
 
 	if (strchr(name, '/'))
-		return (size_t)snprintf(out, size, "%s", name) < size;
+		return make_absolute(name, out, size);
 	for (at = at ? at : "/usr/bin:/bin"; *at;) {
 		const char *end = strchrnul(at, ':');
 		int len = snprintf(out, size, "%.*s/%s", (int)(end - at), at, name);

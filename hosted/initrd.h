@@ -19,7 +19,7 @@ struct aero_initrd_config {
 };
 
 struct aero_initrd_info {
-	char kernel[512]; /* path of the kernel program, absolute if found in PATH */
+	char kernel[512]; /* path of the kernel program, absolute */
 	char release[80]; /* what the kernel calls itself, as `uname -r` prints it */
 	bool is_built_in; /* the balloon driver is part of the kernel */
 	size_t module_count;

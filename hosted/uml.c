@@ -127,6 +127,10 @@ static enum aero_status check_room(const struct aero_uml_config *config, struct 
 	struct statvfs room;
 	unsigned long long free_bytes;
 
+	if (directory[0] != '/')
+		return aero_error_set(error, AERO_EINVAL,
+				      "the directory for the guest's memory must be absolute: %s",
+				      directory);
 	if (statvfs(directory, &room))
 		return aero_error_set(error, AERO_EIO, "no directory %s for the guest's memory: %s",
 				      directory, strerror(errno));

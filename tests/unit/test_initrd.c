@@ -8,6 +8,7 @@
 #include "support/fake_kernel.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define ELF_A "\177ELF module a"
 #define ELF_B "\177ELF module b"
@@ -285,6 +286,21 @@ static void test_initrd_kernel_without_support_is_refused(void **state)
 	build_badly(rig, AERO_ENOTSUP, "without CONFIG_VIRTIO_UML=y");
 }
 
+static void test_initrd_relative_kernel_becomes_absolute(void **state)
+{
+	struct rig *rig = *state;
+	char here[TEST_PATH_MAX];
+	char wanted[TEST_PATH_MAX];
+
+	test_write_text(rig->dir, "virtio_balloon.ko", ELF_A, 0644);
+	assert_non_null(getcwd(here, sizeof(here)));
+	assert_int_equal(chdir(rig->dir), 0);
+	rig->config.kernel = "./kernel";
+	build_well(rig);
+	assert_int_equal(chdir(here), 0);
+	assert_string_equal(rig->info.kernel, test_path(wanted, rig->dir, "./kernel"));
+}
+
 static void test_initrd_wrong_kernel_file_is_told(void **state)
 {
 	struct rig *rig = *state;
@@ -410,6 +426,7 @@ int main(void)
 		CASE(test_initrd_missing_module_is_named),
 		CASE(test_initrd_built_in_needs_no_modules),
 		CASE(test_initrd_kernel_without_support_is_refused),
+		CASE(test_initrd_relative_kernel_becomes_absolute),
 		CASE(test_initrd_wrong_kernel_file_is_told),
 		CASE(test_initrd_wrong_busybox_is_told),
 		CASE(test_initrd_unwritable_file_is_named),

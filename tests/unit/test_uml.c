@@ -222,6 +222,8 @@ static void test_start_impossible_configurations_are_refused(void **state)
 	rig->config.append = NULL;
 	rig->config.memory_bytes = 1ull << 60;
 	refuse(rig, AERO_ENOSPC, "/dev/shm has room for");
+	rig->config.memory_directory = "shm";
+	refuse(rig, AERO_EINVAL, "must be absolute: shm");
 	rig->config.memory_directory = "/nonexistent";
 	refuse(rig, AERO_EIO, "/nonexistent");
 	rig->config.initrd = "/nonexistent/initrd";
