@@ -202,11 +202,12 @@ static void device_event(void *ctx, const struct aero_virtio_balloon_event *devi
 	emit(service, &event);
 }
 
-static const struct aero_virtio_balloon_ops device_ops = {
-	.notify_queue = notify_queue,
-	.notify_config = notify_config,
-	.event = device_event,
-};
+static void trace(void *ctx, bool is_inflate, struct aero_range run)
+{
+	struct aero_balloon_service *service = ctx;
+
+	service->config.trace(service->config.ctx, is_inflate, run);
+}
 
 /* Front ends come and go ----------------------------------------------------------------------- */
 
@@ -239,13 +240,17 @@ static enum aero_status start_device(struct aero_balloon_service *service)
 	struct aero_virtio_balloon_config device = {
 		.memory = &service->memory.host,
 		.nodes = aero_node_pool_source(&service->nodes),
-		.ops = &device_ops,
+		.ops = &service->ops,
 		.ops_ctx = service,
 		.offered = config->offered,
 		.mode = config->mode,
 		.idle_ns = config->idle_ns,
 	};
 
+	service->ops.notify_queue = notify_queue;
+	service->ops.notify_config = notify_config;
+	service->ops.event = device_event;
+	service->ops.trace = config->trace ? trace : NULL;
 	return aero_virtio_balloon_host_init(&service->device, &device);
 }
 

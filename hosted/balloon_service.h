@@ -43,6 +43,8 @@ struct aero_balloon_service_config {
 	/* Both are called from the loop; neither may end the service. Optional. */
 	void (*event)(void *ctx, const struct aero_balloon_service_event *event);
 	void (*log)(void *ctx, const char *line);
+	/* As in aero_virtio_balloon_ops. Optional. */
+	void (*trace)(void *ctx, bool is_inflate, struct aero_range run);
 	void *ctx;
 };
 
@@ -57,6 +59,7 @@ struct aero_balloon_service {
 	struct aero_vhost_user_conn *conn; /* NULL: no front end */
 
 	/* Private. */
+	struct aero_virtio_balloon_ops ops;
 	struct aero_vhost_user_socket socket;
 	struct aero_guest_memory_identity dormant; /* whose balloon the ledger has, while away */
 	bool is_dormant;

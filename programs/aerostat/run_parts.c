@@ -2,10 +2,14 @@
 /* What a run stands on: loop, device, guest, signals, samples. */
 #include "run_parts.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "hosted/balloon_json.h"
 
 #define SAMPLE_MS 20
 
@@ -27,6 +31,26 @@ void run_sample_now(struct run *run)
 	(void)run_samples_add(run->samples, &sample);
 }
 
+const char *run_backing_text(const struct run *run)
+{
+	const struct aero_guest_memory *memory = &run->service.memory;
+
+	if (!memory->count)
+		return "nothing";
+	switch (memory->maps[0].kind) {
+	case AERO_GUEST_BACKING_HUGETLB:
+		return "hugetlb pages";
+	case AERO_GUEST_BACKING_SHMEM:
+		return memory->host.backing.block_order ? "shared memory, huge pages"
+							: "shared memory, 4 KiB pages";
+	case AERO_GUEST_BACKING_FILE:
+		return "a file";
+	case AERO_GUEST_BACKING_ANONYMOUS:
+		return "anonymous memory";
+	}
+	return "unknown";
+}
+
 static bool note_range(void *ctx, struct aero_range range)
 {
 	struct run *run = ctx;
@@ -38,8 +62,8 @@ static bool note_range(void *ctx, struct aero_range range)
 void run_note_resident(struct run *run)
 {
 	struct aero_range all = { 0, AERO_FRAME_LIMIT };
-	enum aero_status status = aero_guest_memory_for_each_resident(&run->service.memory, all,
-								      note_range, run);
+	enum aero_status status =
+		aero_guest_memory_for_each_resident(&run->service.memory, all, note_range, run);
 
 	/* Of huge pages of hugetlb nothing is told: all of guest memory counts as resident. */
 	if (status == AERO_ENOTSUP) {
@@ -119,8 +143,7 @@ void run_close_service(struct run *run)
 	if (!run->has_service)
 		return;
 	run->has_service = false;
-	run->result->counters = run->service.device.counters;
-	run->result->ledger_counters = run->service.device.ledger.counters;
+	run->result->counters = aero_balloon_json_counters(&run->service);
 	aero_frame_set_fini(&run->resident);
 	aero_balloon_service_close(&run->service, on_service_closed, run);
 }
@@ -145,6 +168,34 @@ static void open_handles(struct run *run)
 	uv_prepare_start(&run->watch, on_turn);
 }
 
+/* One line per run of frames, an empty one at the end of each request. */
+static void on_trace(void *ctx, bool is_inflate, struct aero_range range)
+{
+	struct run *run = ctx;
+
+	if (range.count)
+		fprintf(run->trace, "%c %" PRIu64 " %" PRIu64 "\n", is_inflate ? '+' : '-',
+			range.first, range.count);
+	else
+		fputc('\n', run->trace);
+}
+
+static bool open_trace(struct run *run)
+{
+	if (!run->options->trace)
+		return true;
+	run->trace = fopen(run->options->trace, "w");
+	if (!run->trace)
+		run_fail(run, "%s: %s", run->options->trace, strerror(errno));
+	return run->trace;
+}
+
+static void close_trace(struct run *run)
+{
+	if (run->trace && fclose(run->trace) != 0)
+		run_fail(run, "%s: %s", run->options->trace, strerror(errno));
+}
+
 static bool start_service(struct run *run)
 {
 	struct aero_balloon_service_config config = {
@@ -154,6 +205,7 @@ static bool start_service(struct run *run)
 		.idle_ns = (uint64_t)run->options->idle_ms * 1000000,
 		.event = on_service_event,
 		.log = on_service_log,
+		.trace = run->trace ? on_trace : NULL,
 		.ctx = run,
 	};
 	struct aero_node_source nodes;
@@ -205,8 +257,9 @@ static void judge(struct run *run)
 		return;
 	result->is_target_reported = result->actual_bytes == result->target_bytes;
 	result->is_ledger_agreed = result->ledger_bytes == result->actual_bytes;
-	result->is_memory_freed = under && result->resident_before_bytes >=
-						   result->resident_inflated_bytes + under / 20 * 19;
+	result->is_memory_freed =
+		under &&
+		result->resident_before_bytes >= result->resident_inflated_bytes + under / 20 * 19;
 }
 
 static const char *const mode_names[] = {
@@ -242,12 +295,13 @@ int run_scenario(const struct run_options *options, struct run_view *view,
 	open_handles(run);
 	run_enter(run, RUN_BOOTING, "Booting Linux with %.0f MiB",
 		  (double)options->memory_bytes / (1 << 20));
-	if (start_service(run))
+	if (open_trace(run) && start_service(run))
 		(void)start_guest(run);
 	else
 		close_handles(run);
 	uv_run(&run->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&run->loop);
+	close_trace(run);
 	aero_scratch_dir_remove(&run->scratch);
 	judge(run);
 	caught = run->caught;

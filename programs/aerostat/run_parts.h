@@ -19,6 +19,9 @@ double run_seconds(const struct run *run);
 /* Host memory that the guest holds now. */
 uint64_t run_resident_bytes(const struct run *run);
 
+/* What guest memory is backed by, for people. */
+const char *run_backing_text(const struct run *run);
+
 /* Remember what is resident, and how much of it the balloon then covered. */
 void run_note_resident(struct run *run);
 uint64_t run_resident_under_balloon(const struct run *run);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hosted/balloon_json.h"
 #include "run_parts.h"
 
 #define MIB (1024.0 * 1024.0)
@@ -45,8 +46,7 @@ static void on_limit(uv_timer_t *timer)
 	struct aero_virtio_balloon_report report;
 
 	aero_virtio_balloon_host_report(&run->service.device, uv_hrtime(), &report);
-	run_fail(run,
-		 "timed out: %s (target %.1f MiB, actual %.1f MiB, ledger %.1f MiB)",
+	run_fail(run, "timed out: %s (target %.1f MiB, actual %.1f MiB, ledger %.1f MiB)",
 		 run->is_moving ? aero_host_stall_str(report.stall) : "the guest did not go on",
 		 (double)report.target_frames / 256, (double)report.actual_frames / 256,
 		 (double)report.ledger_frames / 256);
@@ -270,6 +270,7 @@ static void on_ready(void *ctx, const char *text)
 	(void)aero_guest_value(text, "kernel", run->result->guest_kernel,
 			       sizeof(run->result->guest_kernel));
 	run->result->features = run->service.device.accepted;
+	run->result->backing = run_backing_text(run);
 	if (!run->service.memory.count)
 		run_fail(run, "the guest is up, but its kernel has not handed over its memory");
 	else
@@ -309,7 +310,7 @@ void run_on_device_event(struct run *run, const struct aero_virtio_balloon_event
 	switch (event->kind) {
 	case AERO_VIRTIO_BALLOON_EVENT_STATS:
 		if (run->phase == RUN_ASKING && event->value > run->stats_sequence) {
-			run->result->stats = *aero_virtio_balloon_host_stats(&run->service.device);
+			run->result->statistics = aero_balloon_json_statistics(&run->service);
 			deflate(run);
 		}
 		break;

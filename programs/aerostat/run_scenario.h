@@ -20,6 +20,7 @@ struct run_options {
 	const char *kernel;	      /* NULL: Debian's */
 	const char *modules;	      /* NULL: Debian's */
 	const char *append;	      /* more kernel parameters, or NULL */
+	const char *trace;	      /* file for the frames the guest names, or NULL */
 	const char *memory_directory; /* where the kernel makes its memory file; NULL: /dev/shm */
 	struct aero_virtio_features features;
 	enum aero_discard_mode mode;
@@ -61,6 +62,7 @@ struct run {
 	run_next next;
 	struct aero_frame_set resident; /* what was resident before the balloon grew */
 	struct run_mark mark;
+	FILE *trace;
 	uint64_t begin_ns;
 	uint64_t stats_sequence;
 	enum run_phase phase;

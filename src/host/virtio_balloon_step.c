@@ -8,7 +8,13 @@ static bool can_serve(const struct aero_virtio_balloon_queue *q)
 	       q->role != ROLE(NONE) && q->role != ROLE(UNDECIDED);
 }
 
-/* Hand one finished inflate or deflate chunk's frames to the ledger, run by run. */
+static void trace(struct aero_virtio_balloon *dev, bool is_inflate, struct aero_range run)
+{
+	if (aero_unlikely(dev->config.ops->trace != NULL))
+		dev->config.ops->trace(dev->config.ops_ctx, is_inflate, run);
+}
+
+/* Hand the frames of one chunk of a request to the ledger, run by run. */
 static void account_frames(struct aero_virtio_balloon *dev, size_t count, bool is_inflate)
 {
 	struct aero_range run;
@@ -16,6 +22,7 @@ static void account_frames(struct aero_virtio_balloon *dev, size_t count, bool i
 
 	while (at < count) {
 		at += aero_ranges_scan(dev->chunk + at, count - at, &run);
+		trace(dev, is_inflate, run);
 		if (is_inflate)
 			(void)aero_ledger_give(&dev->ledger, run, dev->now_ns);
 		else
@@ -77,6 +84,7 @@ static bool finish_inflate(struct aero_virtio_balloon *dev)
 void aero_virtio_balloon_serve_frames(struct aero_virtio_balloon *dev,
 				      struct aero_virtio_balloon_queue *q)
 {
+	static const struct aero_range end_of_request = { 0, 0 };
 	bool is_inflate = q->role == ROLE(INFLATE);
 
 	dev->has_answered = true;
@@ -86,6 +94,7 @@ void aero_virtio_balloon_serve_frames(struct aero_virtio_balloon *dev,
 		serve_chunk(dev, q, is_inflate);
 		if (!q->is_finishing)
 			return;
+		trace(dev, is_inflate, end_of_request);
 		if (is_inflate)
 			dev->counters.inflate_requests++;
 		else

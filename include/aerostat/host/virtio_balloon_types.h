@@ -102,6 +102,11 @@ struct aero_virtio_balloon_ops {
 	 * time of this call, so it may be left out of a copy, never discarded.
 	 */
 	void (*hint)(void *ctx, struct aero_range range);
+	/*
+	 * Optional: each run of an inflate or deflate request as the guest sent it, unchecked, and an
+	 * empty one at the end of each request. For recording.
+	 */
+	void (*trace)(void *ctx, bool is_inflate, struct aero_range run);
 };
 
 struct aero_virtio_balloon_config {

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "hosted/balloon_json_text.h"
+#include "hosted/feature_text.h"
+#include "hosted/size_text.h"
+#include "options.h"
+#include "run_scenario.h"
+
+#define DEFAULT_MEMORY (512ull << 20)
+#define MINIMUM_MEMORY (64ull << 20)
+#define DEFAULT_TIMEOUT_S 120
+
+struct files {
+	const char *json;
+	const char *plot;
+};
+
+enum { OPT_GUEST = 256,
+       OPT_MEMORY,
+       OPT_BALLOON,
+       OPT_DIRTY,
+       OPT_KERNEL,
+       OPT_MODULES,
+       OPT_APPEND,
+       OPT_MEMORY_DIR,
+       OPT_FEATURES,
+       OPT_DISCARD,
+       OPT_IDLE,
+       OPT_TIMEOUT,
+       OPT_TRACE,
+       OPT_JSON,
+       OPT_PLOT };
+
+static const struct option long_options[] = {
+	{ "guest", required_argument, NULL, OPT_GUEST },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "balloon", required_argument, NULL, OPT_BALLOON },
+	{ "dirty", required_argument, NULL, OPT_DIRTY },
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
+	{ "modules", required_argument, NULL, OPT_MODULES },
+	{ "append", required_argument, NULL, OPT_APPEND },
+	{ "memory-dir", required_argument, NULL, OPT_MEMORY_DIR },
+	{ "features", required_argument, NULL, OPT_FEATURES },
+	{ "discard", required_argument, NULL, OPT_DISCARD },
+	{ "idle-ms", required_argument, NULL, OPT_IDLE },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "trace", required_argument, NULL, OPT_TRACE },
+	{ "json", required_argument, NULL, OPT_JSON },
+	{ "plot", required_argument, NULL, OPT_PLOT },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const char help[] =
+	"usage: aerostat run [OPTION]...\n"
+	"\n"
+	"Boots an unmodified Linux guest with a virtio-balloon device of ours, lets it dirty most of\n"
+	"its memory, takes memory away, shows that the host really got it, and gives it back.\n"
+	"\n"
+	"  --guest uml        which guest: User Mode Linux (default)\n"
+	"  --memory SIZE      memory of the guest (512M)\n"
+	"  --balloon SIZE     how much to take, also in % of the memory (50%)\n"
+	"  --dirty SIZE       how much the guest dirties first (three quarters of its memory)\n"
+	"  --kernel FILE      another UML kernel (linux.uml)\n"
+	"  --modules DIR      its modules (/usr/lib/uml/modules)\n"
+	"  --append TEXT      more kernel parameters\n"
+	"  --memory-dir DIR   where guest memory lies (/dev/shm); a tmpfs mounted with huge=always\n"
+	"                     backs it with huge pages\n"
+	"  --features LIST    features to offer, see 'aerostat help device'\n"
+	"  --discard MODE     collect (default), request, frame or none: for comparisons\n"
+	"  --idle-ms N        how long incomplete blocks may wait (50)\n"
+	"  --timeout S        limit of each phase (120)\n"
+	"  --trace FILE       record the frames the guest names, a line for each run\n"
+	"  --json FILE        write everything that was measured; - is standard output\n"
+	"  --plot FILE.svg    draw the curves\n"
+	"  --quiet            only the verdict; --verbose: what the guest's kernel says, too\n";
+
+/* What an option without a value of its own starts from; sizes are resolved at the end. */
+struct request {
+	struct run_options options;
+	struct aero_size memory;
+	struct aero_size balloon;
+	struct aero_size dirty;
+	struct files files;
+};
+
+static bool read_size(const char *option, const char *text, struct aero_size *out)
+{
+	struct aero_error error;
+
+	if (aero_size_parse(text, out, &error) == AERO_OK)
+		return true;
+	aero_usage_error("run", "--%s: %s", option, error.text);
+	return false;
+}
+
+static bool read_features(const char *text, struct aero_virtio_features *out)
+{
+	struct aero_virtio_features all = aero_balloon_service_features();
+	struct aero_error error;
+
+	if (aero_feature_list_parse(text, &all, out, &error) == AERO_OK)
+		return true;
+	aero_usage_error("run", "--features: %s", error.text);
+	return false;
+}
+
+static bool read_mode(const char *text, enum aero_discard_mode *out)
+{
+	static const enum aero_discard_mode modes[] = { AERO_DISCARD_COLLECT, AERO_DISCARD_REQUEST,
+							AERO_DISCARD_FRAME, AERO_DISCARD_NONE };
+	size_t i;
+
+	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (!strcmp(text, aero_discard_mode_text(modes[i]))) {
+			*out = modes[i];
+			return true;
+		}
+	}
+	aero_usage_error("run", "--discard: no mode \"%s\": collect, request, frame or none", text);
+	return false;
+}
+
+static bool read_guest(const char *text)
+{
+	if (!strcmp(text, "uml"))
+		return true;
+	aero_usage_error("run", "--guest: no guest \"%s\": uml", text);
+	return false;
+}
+
+static bool read_number(const char *option, const char *text, uint32_t *out)
+{
+	uint64_t number;
+
+	if (aero_option_number(text, UINT32_MAX, &number)) {
+		*out = (uint32_t)number;
+		return true;
+	}
+	aero_usage_error("run", "--%s: \"%s\" is not a whole number", option, text);
+	return false;
+}
+
+static bool read_seconds(const char *option, const char *text, uint32_t *out_ms)
+{
+	if (aero_option_seconds(text, out_ms) && *out_ms)
+		return true;
+	aero_usage_error("run", "--%s: \"%s\" is not a time in seconds above 0", option, text);
+	return false;
+}
+
+/* Options that take a text as it is. */
+static bool take_text(int option, const char *text, struct request *request)
+{
+	struct run_options *options = &request->options;
+
+	switch (option) {
+	case OPT_KERNEL:
+		options->kernel = text;
+		return true;
+	case OPT_MODULES:
+		options->modules = text;
+		return true;
+	case OPT_APPEND:
+		options->append = text;
+		return true;
+	case OPT_MEMORY_DIR:
+		options->memory_directory = text;
+		return true;
+	case OPT_TRACE:
+		options->trace = text;
+		return true;
+	case OPT_JSON:
+		request->files.json = text;
+		return true;
+	case OPT_PLOT:
+		request->files.plot = text;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool take_option(int option, const char *text, struct request *request)
+{
+	struct run_options *options = &request->options;
+
+	switch (option) {
+	case OPT_GUEST:
+		return read_guest(text);
+	case OPT_MEMORY:
+		return read_size("memory", text, &request->memory);
+	case OPT_BALLOON:
+		return read_size("balloon", text, &request->balloon);
+	case OPT_DIRTY:
+		return read_size("dirty", text, &request->dirty);
+	case OPT_FEATURES:
+		return read_features(text, &options->features);
+	case OPT_DISCARD:
+		return read_mode(text, &options->mode);
+	case OPT_IDLE:
+		return read_number("idle-ms", text, &options->idle_ms);
+	case OPT_TIMEOUT:
+		return read_seconds("timeout", text, &options->timeout_ms);
+	case 'q':
+		options->is_quiet = true;
+		return true;
+	case 'v':
+		options->is_verbose = true;
+		return true;
+	default:
+		return take_text(option, text, request);
+	}
+}
+
+/* Sizes depend on each other, so they are checked together. Answers an exit status. */
+static int settle_sizes(struct request *request)
+{
+	struct run_options *options = &request->options;
+
+	if (request->memory.is_share)
+		return aero_usage_error("run", "--memory: %% of what? Give a number of bytes");
+	options->memory_bytes = request->memory.bytes & ~(uint64_t)(AERO_FRAME_BYTES - 1);
+	options->balloon_bytes = aero_size_bytes(&request->balloon, options->memory_bytes);
+	options->balloon_bytes &= ~(uint64_t)(AERO_FRAME_BYTES - 1);
+	options->dirty_bytes = aero_size_bytes(&request->dirty, options->memory_bytes);
+	if (options->memory_bytes < MINIMUM_MEMORY)
+		return aero_usage_error("run", "--memory: Linux needs 64 MiB at least");
+	if (!options->balloon_bytes)
+		return aero_usage_error("run", "--balloon: nothing to take");
+	if (options->balloon_bytes >= options->memory_bytes)
+		return aero_usage_error("run", "--balloon: as much as the guest's memory or more");
+	return AERO_EXIT_OK;
+}
+
+static int read_arguments(int argc, char **argv, struct request *request, bool *out_is_help)
+{
+	int option;
+
+	*out_is_help = false;
+	while ((option = getopt_long(argc, argv, "+qvh", long_options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(help, stdout);
+			*out_is_help = true;
+			return AERO_EXIT_OK;
+		}
+		/* getopt_long() has said what is wrong with it. */
+		if (option == '?' || !take_option(option, optarg, request))
+			return AERO_EXIT_USAGE;
+	}
+	if (optind < argc)
+		return aero_usage_error("run", "takes no argument \"%s\"", argv[optind]);
+	return settle_sizes(request);
+}
+
+static bool write_json(const char *path, const struct run_result *result)
+{
+	json_t *json = run_json_make(result);
+	bool is_stdout = !strcmp(path, "-");
+	FILE *file = is_stdout ? stdout : fopen(path, "w");
+	bool is_written = json && file && json_dumpf(json, file, JSON_INDENT(2)) == 0 &&
+			  fputc('\n', file) != EOF;
+
+	if (file && !is_stdout && fclose(file) != 0)
+		is_written = false;
+	json_decref(json);
+	if (!is_written)
+		aero_complain("run", "%s: cannot be written", path);
+	return is_written;
+}
+
+static bool write_files(const struct files *files, const struct run_result *result,
+			const struct run_samples *samples)
+{
+	bool is_written = !files->json || write_json(files->json, result);
+
+	if (files->plot && !run_plot_write(files->plot, result, samples))
+		is_written = false;
+	return is_written;
+}
+
+int command_run(int argc, char **argv)
+{
+	struct request request = {
+		.options = {
+			.features = aero_balloon_service_features(),
+			.timeout_ms = DEFAULT_TIMEOUT_S * 1000,
+		},
+		.memory = { .bytes = DEFAULT_MEMORY },
+		.balloon = { .is_share = true, .share = 500000000 },
+	};
+	struct run_result result = { .reached = RUN_BOOTING };
+	struct run_samples samples = { NULL, 0, 0 };
+	struct run_view *view;
+	bool is_help;
+	int status = read_arguments(argc, argv, &request, &is_help);
+	int caught;
+
+	if (status != AERO_EXIT_OK || is_help)
+		return status;
+	view = run_view_open(stderr, request.options.is_quiet, request.options.memory_bytes);
+	caught = run_scenario(&request.options, view, &result, &samples);
+	run_view_close(view, samples.count ? &samples : NULL);
+	/* JSON on standard output leaves no room for the table there. */
+	run_summary_print(request.files.json && !strcmp(request.files.json, "-") ? stderr : stdout,
+			  &result);
+	status = run_result_is_good(&result) ? AERO_EXIT_OK : AERO_EXIT_FAILED;
+	if (!write_files(&request.files, &result, &samples))
+		status = AERO_EXIT_FAILED;
+	json_decref(result.statistics);
+	json_decref(result.counters);
+	free(samples.at);
+	return caught ? 128 + caught : status;
+}
