@@ -79,10 +79,9 @@ struct run_result {
 	struct run_guest_memory guest_after;
 	struct run_way inflate;
 	struct run_way deflate;
-	struct aero_virtio_balloon_stats stats;
 	double phase_begin[RUN_PHASES]; /* seconds; of those reached */
-	struct aero_virtio_balloon_counters counters; /* at the end */
-	struct aero_ledger_counters ledger_counters;
+	json_t *statistics; /* as of aero_balloon_json_statistics(); NULL: none came */
+	json_t *counters;   /* at the end, as of aero_balloon_json_counters(); NULL: none yet */
 	const char *discard_mode; /* collect, request, frame, none */
 	const char *backing;	  /* what the guest's memory is backed by, for people */
 
@@ -92,6 +91,18 @@ struct run_result {
 	bool is_memory_freed;	 /* and the host got 95 % of what was resident under it */
 	char failure[512];	 /* why the scenario stopped early; empty: it did not */
 };
+
+/* Whether a way was gone to its end: only then its numbers mean anything. */
+static inline bool run_way_is_done(const struct run_way *way)
+{
+	return way->seconds > 0;
+}
+
+/* Of a way that was gone to its end. */
+static inline double run_way_bytes_per_second(const struct run_way *way)
+{
+	return run_way_is_done(way) ? (double)way->frames * AERO_FRAME_BYTES / way->seconds : 0;
+}
 
 /* Whether the run is a success: exit status 0. */
 static inline bool run_result_is_good(const struct run_result *result)
@@ -202,6 +213,20 @@ bool run_samples_add(struct run_samples *samples, const struct run_sample *sampl
  * Source:  none.
  */
 void run_summary_print(FILE *out, const struct run_result *result);
+
+/**
+ * run_verdict_print() - Only how it ended.
+ * @out:    Where to.
+ * @result: Complete or not.
+ *
+ * Shape:   the end of the table: each check with its numbers as far as reached, and one line that
+ *          says good or failed and why.
+ * Owner:   read only.
+ * Errors:  none.
+ * Context: any.
+ * Source:  none.
+ */
+void run_verdict_print(FILE *out, const struct run_result *result);
 
 /**
  * run_json_make() - The same for programs; keys in docs/run-json.md.

@@ -1,64 +1,133 @@
 /* SPDX-License-Identifier: MIT */
-#include "run_names.h"
-
+/* Keys and their meaning: docs/run-json.md. They are kept. */
 #include <stdio.h>
 
+#include "hosted/balloon_json.h"
+#include "hosted/feature_text.h"
+#include "run_text.h"
+
 /* A number, or null where it was not measured. */
-static json_t *number_if(bool is_measured, uint64_t number)
+static void put_number(json_t *out, const char *key, bool is_measured, uint64_t number)
 {
-	return is_measured ? json_integer((json_int_t)number) : json_null();
+	json_object_set_new(out, key, is_measured ? aero_json_number(number) : json_null());
 }
 
-static json_t *real_if(bool is_measured, double number)
+static void put_real(json_t *out, const char *key, bool is_measured, double number)
 {
-	return is_measured ? json_real(number) : json_null();
+	json_object_set_new(out, key, is_measured ? json_real(number) : json_null());
 }
 
-static json_t *text_if(const char *text)
+/* A text, or null where there is none. */
+static void put_text(json_t *out, const char *key, const char *text)
 {
-	return text && text[0] ? json_string(text) : json_null();
+	char clean[512];
+
+	if (text && text[0])
+		json_object_set_new(out, key,
+				    json_string(run_text_clean(text, clean, sizeof(clean))));
+	else
+		json_object_set_new(out, key, json_null());
 }
 
-static json_t *make_features(const struct run_result *result)
+static json_t *list_features(const struct aero_virtio_features *features)
 {
-	json_t *names;
+	json_t *list = json_array();
 	unsigned int bit;
-	char unnamed[16];
+	char number[16];
 
-	if (!result->guest_kernel[0])
-		return json_null();
-	names = json_array();
 	for (bit = 0; bit < 128; bit++) {
-		if (!run_has_feature(&result->features, bit))
+		const char *name = aero_feature_name(bit);
+
+		if (!(features->word[bit / 64] >> bit % 64 & 1))
 			continue;
-		snprintf(unnamed, sizeof(unnamed), "bit_%u", bit);
-		json_array_append_new(names, json_string(run_feature_str(bit) ? run_feature_str(bit)
-									      : unnamed));
+		snprintf(number, sizeof(number), "bit_%u", bit);
+		json_array_append_new(list, json_string(name ? name : number));
 	}
-	return names;
+	return list;
 }
 
-static json_t *make_stats(const struct aero_virtio_balloon_stats *stats)
+static void put_setting(json_t *out, const struct run_result *result)
 {
-	json_t *named, *unknown;
-	unsigned int i;
-	char tag[16];
+	json_object_set_new(out, "aerostat_version", json_string(AERO_VERSION));
+	json_object_set_new(out, "good", json_boolean(run_result_is_good(result)));
+	put_text(out, "failure", result->failure);
+	put_text(out, "guest_kernel", result->guest_kernel);
+	json_object_set_new(out, "features",
+			    result->guest_kernel[0] ? list_features(&result->features)
+						    : json_null());
+	put_text(out, "discard_mode", result->discard_mode);
+	put_text(out, "backing", result->backing);
+	put_number(out, "memory_bytes", true, result->memory_bytes);
+	put_number(out, "target_bytes", true, result->target_bytes);
+}
 
-	if (!stats->time_ns)
+static void put_inflate(json_t *out, const struct run_result *result)
+{
+	const struct run_way *way = &result->inflate;
+	bool is_done = run_way_is_done(way);
+
+	put_number(out, "actual_bytes", is_done, result->actual_bytes);
+	put_number(out, "ledger_bytes", is_done, result->ledger_bytes);
+	put_real(out, "inflate_seconds", is_done, way->seconds);
+	put_real(out, "inflate_bytes_per_second", is_done, run_way_bytes_per_second(way));
+	put_number(out, "requests", is_done, way->requests);
+	put_number(out, "frames", is_done, way->frames);
+	put_number(out, "runs", is_done, way->runs);
+	put_number(out, "discards", is_done, way->discards);
+	put_number(out, "discard_asked_bytes", is_done, way->discard_asked_bytes);
+	put_number(out, "discard_freed_bytes", is_done, way->discard_freed_bytes);
+}
+
+static void put_deflate(json_t *out, const struct run_result *result)
+{
+	const struct run_way *way = &result->deflate;
+	bool is_done = run_way_is_done(way);
+
+	put_real(out, "deflate_seconds", is_done, way->seconds);
+	put_real(out, "deflate_bytes_per_second", is_done, run_way_bytes_per_second(way));
+	put_number(out, "deflate_requests", is_done, way->requests);
+	put_number(out, "deflate_frames", is_done, way->frames);
+	put_number(out, "deflate_discards", is_done, way->discards);
+}
+
+static void put_resident(json_t *out, const struct run_result *result)
+{
+	bool is_inflated = run_way_is_done(&result->inflate);
+
+	put_number(out, "resident_before_bytes", result->reached >= RUN_INFLATING,
+		   result->resident_before_bytes);
+	put_number(out, "resident_inflated_bytes", is_inflated, result->resident_inflated_bytes);
+	put_number(out, "resident_after_bytes", run_way_is_done(&result->deflate),
+		   result->resident_after_bytes);
+	put_number(out, "resident_under_balloon_bytes", is_inflated,
+		   result->resident_under_balloon_bytes);
+}
+
+static void put_guest(json_t *out, const char *when, const struct run_guest_memory *memory)
+{
+	/* A guest without memory does not answer. */
+	bool is_measured = memory->total_bytes > 0;
+	char key[48];
+
+	snprintf(key, sizeof(key), "guest_total_%s_bytes", when);
+	put_number(out, key, is_measured, memory->total_bytes);
+	snprintf(key, sizeof(key), "guest_free_%s_bytes", when);
+	put_number(out, key, is_measured, memory->free_bytes);
+	snprintf(key, sizeof(key), "guest_available_%s_bytes", when);
+	put_number(out, key, is_measured, memory->available_bytes);
+}
+
+/* Values by name and unknown ones by tag; what is absent is not there. */
+static json_t *make_stats(const json_t *statistics)
+{
+	json_t *stats, *unknown;
+
+	if (!statistics)
 		return json_null();
-	named = json_object();
-	unknown = json_object();
-	for (i = 0; i < AERO_VIRTIO_BALLOON_STATS; i++)
-		if (stats->known >> i & 1)
-			json_object_set_new(named, run_stat_str(i),
-					    json_integer((json_int_t)stats->value[i]));
-	for (i = 0; i < stats->unknown_count; i++) {
-		snprintf(tag, sizeof(tag), "%u", (unsigned int)stats->unknown[i].tag);
-		json_object_set_new(unknown, tag,
-				    json_integer((json_int_t)stats->unknown[i].value));
-	}
-	json_object_set_new(named, "unknown", unknown);
-	return named;
+	stats = json_copy(json_object_get(statistics, "values"));
+	unknown = json_object_get(statistics, "unknown");
+	json_object_set_new(stats, "unknown", unknown ? json_incref(unknown) : json_object());
+	return stats;
 }
 
 static json_t *make_phases(const struct run_result *result)
@@ -67,57 +136,18 @@ static json_t *make_phases(const struct run_result *result)
 	unsigned int i;
 
 	for (i = 0; i < RUN_PHASES; i++)
-		json_object_set_new(phases, run_phase_str(i),
-				    real_if(i <= result->reached, result->phase_begin[i]));
+		put_real(phases, run_phase_str(i), i <= result->reached, result->phase_begin[i]);
 	return phases;
 }
 
-static void add_setting(json_t *out, const struct run_result *result)
+static json_t *make_verdict(const struct run_result *result)
 {
-	json_object_set_new(out, "aerostat_version", json_string(AERO_VERSION));
-	json_object_set_new(out, "good", json_boolean(run_result_is_good(result)));
-	json_object_set_new(out, "failure", text_if(result->failure));
-	json_object_set_new(out, "guest_kernel", text_if(result->guest_kernel));
-	json_object_set_new(out, "features", make_features(result));
-	json_object_set_new(out, "discard_mode", text_if(result->discard_mode));
-	json_object_set_new(out, "backing", text_if(result->backing));
-	json_object_set_new(out, "memory_bytes", number_if(true, result->memory_bytes));
-	json_object_set_new(out, "target_bytes", number_if(true, result->target_bytes));
-}
-
-static void add_inflate(json_t *out, const struct run_result *result)
-{
-	const struct run_way *way = &result->inflate;
-	bool is_done = way->seconds > 0;
-
-	json_object_set_new(out, "actual_bytes", number_if(is_done, result->actual_bytes));
-	json_object_set_new(out, "ledger_bytes", number_if(is_done, result->ledger_bytes));
-	json_object_set_new(out, "inflate_seconds", real_if(is_done, way->seconds));
-	json_object_set_new(out, "inflate_bytes_per_second",
-			    real_if(is_done,
-				    (double)way->frames * AERO_FRAME_BYTES / way->seconds));
-	json_object_set_new(out, "requests", number_if(is_done, way->requests));
-	json_object_set_new(out, "frames", number_if(is_done, way->frames));
-	json_object_set_new(out, "runs", number_if(is_done, way->runs));
-	json_object_set_new(out, "discards", number_if(is_done, way->discards));
-	json_object_set_new(out, "discard_asked_bytes",
-			    number_if(is_done, way->discard_asked_bytes));
-	json_object_set_new(out, "discard_freed_bytes",
-			    number_if(is_done, way->discard_freed_bytes));
-}
-
-static void add_deflate(json_t *out, const struct run_result *result)
-{
-	const struct run_way *way = &result->deflate;
-	bool is_done = way->seconds > 0;
-
-	json_object_set_new(out, "deflate_seconds", real_if(is_done, way->seconds));
-	json_object_set_new(out, "deflate_bytes_per_second",
-			    real_if(is_done,
-				    (double)way->frames * AERO_FRAME_BYTES / way->seconds));
-	json_object_set_new(out, "deflate_requests", number_if(is_done, way->requests));
-	json_object_set_new(out, "deflate_frames", number_if(is_done, way->frames));
-	json_object_set_new(out, "deflate_discards", number_if(is_done, way->discards));
+	/* Nothing was checked unless the balloon was full. */
+	if (!run_way_is_done(&result->inflate))
+		return json_null();
+	return json_pack("{s:b, s:b, s:b}", "is_target_reported", result->is_target_reported,
+			 "is_ledger_agreed", result->is_ledger_agreed, "is_memory_freed",
+			 result->is_memory_freed);
 }
 
 json_t *run_json_make(const struct run_result *result)
@@ -126,10 +156,17 @@ json_t *run_json_make(const struct run_result *result)
 
 	if (!out)
 		return NULL;
-	add_setting(out, result);
-	add_inflate(out, result);
-	add_deflate(out, result);
-	json_object_set_new(out, "guest_stats", make_stats(&result->stats));
+	put_setting(out, result);
+	put_inflate(out, result);
+	put_deflate(out, result);
+	put_resident(out, result);
+	put_guest(out, "before", &result->guest_before);
+	put_guest(out, "inflated", &result->guest_inflated);
+	put_guest(out, "after", &result->guest_after);
+	json_object_set_new(out, "guest_stats", make_stats(result->statistics));
 	json_object_set_new(out, "phases", make_phases(result));
+	json_object_set_new(out, "verdict", make_verdict(result));
+	json_object_set_new(out, "counters",
+			    result->counters ? json_incref(result->counters) : json_null());
 	return out;
 }
