@@ -43,6 +43,11 @@ void aero_ledger_reset(struct aero_ledger *ledger)
 	aero_ledger_memory_changed(ledger);
 }
 
+void aero_ledger_inhibit(struct aero_ledger *ledger, bool is_inhibited)
+{
+	ledger->is_inhibited = is_inhibited;
+}
+
 void aero_ledger_set_mode(struct aero_ledger *ledger, enum aero_discard_mode mode)
 {
 	ledger->mode = mode;
@@ -131,44 +136,21 @@ static struct aero_range cut_ram(struct aero_ledger *ledger, struct aero_range *
 	struct aero_range piece = { run->first, 0 };
 
 	while (run->count) {
+		uint64_t skip = run->first < AERO_FRAME_LIMIT ? 1 : run->count;
+
 		piece.first = run->first;
 		piece.count = ram_after(ledger, run->first);
 		if (piece.count)
 			break;
-		ledger->counters.out_of_range++;
-		run->first++;
-		run->count--;
+		ledger->counters.out_of_range += skip;
+		run->first += skip;
+		run->count -= skip;
 	}
 	if (piece.count > run->count)
 		piece.count = run->count;
 	run->first += piece.count;
 	run->count -= piece.count;
 	return piece;
-}
-
-/* One call of the host. */
-static void discard(struct aero_ledger *ledger, struct aero_range range)
-{
-	const struct aero_host_memory *memory = ledger->config.memory;
-	struct aero_ledger_counters *counters = &ledger->counters;
-	uint64_t asked = range.count << AERO_FRAME_SHIFT;
-	uint64_t freed = 0;
-
-	counters->discards++;
-	if (memory->discard(memory->ctx, range, &freed) != AERO_OK) {
-		counters->discard_failures++;
-		return;
-	}
-	counters->discard_asked_bytes += asked;
-	counters->discard_freed_bytes += freed < asked ? freed : asked;
-}
-
-static void discard_frames(struct aero_ledger *ledger, struct aero_range run)
-{
-	struct aero_range frame = { run.first, 1 };
-
-	for (; frame.first < run.first + run.count; frame.first++)
-		discard(ledger, frame);
 }
 
 /* Count the blocks of the backing that a discard takes whole, or only a part of. */
@@ -187,6 +169,99 @@ static void count_blocks(struct aero_ledger *ledger, struct aero_range range)
 		ledger->counters.blocks_split++;
 }
 
+/* One call of the host. The memory may have gone since the frames were given. */
+static void discard(struct aero_ledger *ledger, struct aero_range range)
+{
+	const struct aero_host_memory *memory = ledger->config.memory;
+	struct aero_ledger_counters *counters = &ledger->counters;
+	uint64_t asked = range.count << AERO_FRAME_SHIFT;
+	uint64_t freed = 0;
+
+	if (aero_unlikely(ram_after(ledger, range.first) < range.count)) {
+		counters->dropped += range.count;
+		return;
+	}
+	count_blocks(ledger, range);
+	counters->discards++;
+	if (memory->discard(memory->ctx, range, &freed) != AERO_OK) {
+		counters->discard_failures++;
+		return;
+	}
+	counters->discard_asked_bytes += asked;
+	counters->discard_freed_bytes += freed < asked ? freed : asked;
+}
+
+static void discard_frames(struct aero_ledger *ledger, struct aero_range run)
+{
+	struct aero_range frame = { run.first, 1 };
+
+	for (; frame.first < run.first + run.count; frame.first++)
+		discard(ledger, frame);
+}
+
+/* The whole backing pages of a pending run and the frames around it; may be empty. */
+static struct aero_range whole_pages(const struct aero_ledger *ledger, struct aero_range run)
+{
+	unsigned int order = ledger->config.memory->backing.discard_order;
+	const struct aero_frame_set *given =
+		ledger->mode == AERO_DISCARD_COLLECT ? &ledger->held : &ledger->pending;
+	uint64_t size = 1ull << order;
+	aero_frame start = run.first & ~(size - 1);
+	aero_frame end = (run.first + run.count + size - 1) & ~(size - 1);
+
+	if (start != run.first && !has_block(given, start, order))
+		start += size;
+	if (start < end && end != run.first + run.count && !has_block(given, end - size, order))
+		end -= size;
+	run.first = start;
+	run.count = start < end ? end - start : 0;
+	return run;
+}
+
+/*
+ * Not more than one discard may take: a backing page, or as many frames as the limit says. What is
+ * cut off ends where a block does, so that the next discard does not split one.
+ */
+static struct aero_range cut_pages(const struct aero_ledger *ledger, struct aero_range pages)
+{
+	const struct aero_backing *backing = &ledger->config.memory->backing;
+	uint64_t limit = 1ull << backing->discard_order;
+	aero_frame end;
+
+	if (limit < AERO_LEDGER_DISCARD_FRAMES)
+		limit = AERO_LEDGER_DISCARD_FRAMES;
+	if (pages.count < limit)
+		return pages;
+	end = (pages.first + limit) & ~((1ull << backing->block_order) - 1);
+	pages.count = end > pages.first ? end - pages.first : limit;
+	return pages;
+}
+
+/* There is no memory to remember these frames: they are discarded now or never. */
+static void discard_now(struct aero_ledger *ledger, struct aero_range run)
+{
+	struct aero_range pages = whole_pages(ledger, run);
+	aero_frame end = pages.first + pages.count;
+
+	aero_frame_set_remove(&ledger->pending, run);
+	if (ledger->is_inhibited || !pages.count) {
+		ledger->counters.dropped += run.count;
+		return;
+	}
+	aero_frame_set_remove(&ledger->pending, pages);
+	if (pages.first > run.first)
+		ledger->counters.dropped += pages.first - run.first;
+	if (end < run.first + run.count)
+		ledger->counters.dropped += run.first + run.count - end;
+	while (pages.count) {
+		struct aero_range piece = cut_pages(ledger, pages);
+
+		discard(ledger, piece);
+		pages.first += piece.count;
+		pages.count -= piece.count;
+	}
+}
+
 /* What becomes of frames that are new in the balloon. */
 static void schedule(struct aero_ledger *ledger, struct aero_range run, uint64_t now_ns)
 {
@@ -195,14 +270,14 @@ static void schedule(struct aero_ledger *ledger, struct aero_range run, uint64_t
 	if (ledger->mode == AERO_DISCARD_NONE)
 		return;
 	if (ledger->mode == AERO_DISCARD_FRAME) {
-		discard_frames(ledger, run);
+		if (ledger->is_inhibited)
+			ledger->counters.dropped += run.count;
+		else
+			discard_frames(ledger, run);
 		return;
 	}
 	if (aero_frame_set_insert(&ledger->pending, run, &added) != AERO_OK) {
-		/* No memory to remember them: at once is always legal. */
-		aero_frame_set_remove(&ledger->pending, run);
-		count_blocks(ledger, run);
-		discard(ledger, run);
+		discard_now(ledger, run);
 		return;
 	}
 	ledger->given_ns = now_ns;
@@ -332,49 +407,34 @@ bool aero_ledger_discard_whole(struct aero_ledger *ledger)
 	uint64_t max = AERO_LEDGER_DISCARD_FRAMES >> ledger->block_order;
 	struct aero_range blocks;
 
+	if (ledger->is_inhibited)
+		return false;
 	if (!aero_frame_set_take_first(&ledger->ready, max ? max : 1, &blocks))
 		return false;
 	blocks = block_frames(ledger, blocks);
 	aero_frame_set_remove(&ledger->pending, blocks);
-	count_blocks(ledger, blocks);
 	discard(ledger, blocks);
 	return true;
-}
-
-/* The whole backing pages of a pending run and the frames around it; may be empty. */
-static struct aero_range whole_pages(const struct aero_ledger *ledger, struct aero_range run)
-{
-	unsigned int order = ledger->config.memory->backing.discard_order;
-	const struct aero_frame_set *given =
-		ledger->mode == AERO_DISCARD_COLLECT ? &ledger->held : &ledger->pending;
-	uint64_t size = 1ull << order;
-	aero_frame start = run.first & ~(size - 1);
-	aero_frame end = (run.first + run.count + size - 1) & ~(size - 1);
-
-	if (start != run.first && !has_block(given, start, order))
-		start += size;
-	if (start < end && end != run.first + run.count && !has_block(given, end - size, order))
-		end -= size;
-	run.first = start;
-	run.count = start < end ? end - start : 0;
-	return run;
 }
 
 bool aero_ledger_discard_rest(struct aero_ledger *ledger)
 {
 	struct aero_range run;
 
+	if (ledger->is_inhibited)
+		return false;
 	while (aero_frame_set_next(&ledger->pending, ledger->rest_cursor,
 				   AERO_LEDGER_DISCARD_FRAMES, &run)) {
-		struct aero_range pages = whole_pages(ledger, run);
+		struct aero_range pages = cut_pages(ledger, whole_pages(ledger, run));
 
 		ledger->rest_cursor = run.first + run.count;
 		if (!pages.count)
 			continue;
+		if (pages.first + pages.count < ledger->rest_cursor)
+			ledger->rest_cursor = pages.first + pages.count;
 		aero_frame_set_remove(&ledger->pending, pages);
 		if (aero_frame_set_count(&ledger->ready))
 			forget_ready(ledger, pages);
-		count_blocks(ledger, pages);
 		discard(ledger, pages);
 		return true;
 	}

@@ -102,6 +102,21 @@ static bool is_apart(const struct aero_frame_set *a, const struct aero_frame_set
 	return true;
 }
 
+/* Whether the blocks that wait to be discarded whole are in the balloon whole. */
+static bool are_blocks_held(const struct aero_ledger *ledger)
+{
+	unsigned int order = ledger->block_order;
+	struct aero_range run = { 0, 0 };
+
+	while (aero_frame_set_next(&ledger->ready, run.first + run.count, AERO_FRAME_LIMIT, &run)) {
+		struct aero_range frames = { run.first << order, run.count << order };
+
+		if (aero_frame_set_count_in(&ledger->held, frames) != frames.count)
+			return false;
+	}
+	return true;
+}
+
 enum aero_status aero_ledger_validate(const struct aero_ledger *ledger)
 {
 	const struct aero_ledger_counters *counters = &ledger->counters;
@@ -115,7 +130,12 @@ enum aero_status aero_ledger_validate(const struct aero_ledger *ledger)
 	    !is_apart(&ledger->returned, &ledger->held))
 		return AERO_EBUG;
 	/* reset() empties the balloon without a return, so it may hold less, never more. */
-	if (aero_frame_set_count(&ledger->held) > counters->given - counters->returned)
+	if (counters->returned > counters->given ||
+	    aero_frame_set_count(&ledger->held) > counters->given - counters->returned)
+		return AERO_EBUG;
+	if (ledger->mode != AERO_DISCARD_COLLECT && aero_frame_set_count(&ledger->ready))
+		return AERO_EBUG;
+	if (!are_blocks_held(ledger))
 		return AERO_EBUG;
 	return AERO_OK;
 }

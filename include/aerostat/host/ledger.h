@@ -61,7 +61,8 @@ struct aero_ledger_counters {
 	uint64_t unrecorded;	 /* given, but there was no memory to record them */
 	uint64_t runs;		 /* runs given, after merging neighbours within a request */
 	uint64_t cancelled;	 /* returned while pending: no discard was needed */
-	uint64_t dropped;	 /* acknowledged without a discard: not a whole backing page */
+	/* acknowledged without a discard: not a whole backing page, inhibited, or memory gone */
+	uint64_t dropped;
 	uint64_t discards;	 /* calls */
 	uint64_t discard_failures;	/* calls that the host failed */
 	uint64_t discard_asked_bytes;	/* of the calls that succeeded */
@@ -75,6 +76,7 @@ struct aero_ledger {
 	struct aero_ledger_config config;
 	enum aero_discard_mode mode;
 	unsigned int block_order;
+	bool is_inhibited;
 	struct aero_frame_set held;
 	struct aero_frame_set pending;
 	struct aero_frame_set returned;
@@ -138,6 +140,20 @@ void aero_ledger_reset(struct aero_ledger *ledger);
 void aero_ledger_set_mode(struct aero_ledger *ledger, enum aero_discard_mode mode);
 
 /**
+ * aero_ledger_inhibit() - Turn discards off or on.
+ * @ledger:       Initialised.
+ * @is_inhibited: Whether they are off; false after init().
+ *
+ * Shape:   while they are off no call makes one: what is given waits in COLLECT and REQUEST mode,
+ *          and is dropped in FRAME mode and where there is no memory to remember it.
+ * Owner:   nothing changes hands.
+ * Errors:  none.
+ * Context: any.
+ * Source:  enum aero_inhibit of virtio_balloon_types.h.
+ */
+void aero_ledger_inhibit(struct aero_ledger *ledger, bool is_inhibited);
+
+/**
  * aero_ledger_memory_changed() - The memory map changed.
  * @ledger: Initialised.
  *
@@ -155,7 +171,8 @@ void aero_ledger_memory_changed(struct aero_ledger *ledger);
  * @range:  The run; not checked by the caller.
  * @now_ns: Monotonic time.
  *
- * Shape:   every frame lands in exactly one counter. What is new is pending.
+ * Shape:   every frame lands in exactly one counter. What is new is pending; of a run that is in
+ *          the balloon in parts, all is.
  * Owner:   the host may discard the frames until they are returned.
  * Errors:  AERO_ERANGE: some are not guest memory; AERO_EDUP: some were already in the balloon;
  *          AERO_ENOMEM: some could not be recorded and stay undiscarded. The others are done.
