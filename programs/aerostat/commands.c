@@ -7,10 +7,17 @@
 #include <string.h>
 
 static const struct aero_command commands[] = {
-#ifdef AERO_HAVE_RUN
 	{ "run", command_run, "boot a Linux guest and watch its memory come back" },
-#endif
 	{ "device", command_device, "be the balloon of a vhost-user front end" },
+	{ "target", command_target, "set how much memory the balloon is to hold" },
+	{ "status", command_status, "show how the balloon is" },
+	{ "stats", command_stats, "ask the guest for its memory statistics" },
+	{ "watch", command_watch, "print events as they happen" },
+	{ "hint", command_hint, "start, stop or end a round of free page hinting" },
+	{ "pause", command_pause, "bring the device to rest, for a snapshot" },
+	{ "resume", command_resume, "let a paused device go on" },
+	{ "flush", command_flush, "discard what is still being collected" },
+	{ "inhibit", command_inhibit, "forbid discards, or permit them again" },
 	{ "help", command_help, "explain a command" },
 };
 
