@@ -92,22 +92,19 @@ static void put_pair(FILE *out, const char *name, struct cell inflate, struct ce
 
 static void put_features(FILE *out, const struct aero_virtio_features *features)
 {
-	int used = INDENT + NAME_WIDTH;
+	int used = fprintf(out, "%*s%-*s", INDENT, "", NAME_WIDTH - 1, "Features");
 	unsigned int bit;
 
-	fprintf(out, "%*s%-*s", INDENT, "", NAME_WIDTH, "Features");
 	for (bit = 0; bit < 128; bit++) {
 		const char *name = aero_feature_name(bit);
-		struct cell number = make_cell("bit %u", bit);
+		struct cell number = make_cell("bit_%u", bit);
 
 		if (!(features->word[bit / 64] >> bit % 64 & 1))
 			continue;
 		name = name ? name : number.text;
-		if (used + (int)strlen(name) + 1 > COLUMNS) {
-			fprintf(out, "\n%*s", INDENT + NAME_WIDTH, "");
-			used = INDENT + NAME_WIDTH;
-		}
-		used += fprintf(out, "%s ", name);
+		if (used + 1 + (int)strlen(name) > COLUMNS)
+			used = fprintf(out, "\n%*s", INDENT + NAME_WIDTH - 1, "") - 1;
+		used += fprintf(out, " %s", name);
 	}
 	fputc('\n', out);
 }

@@ -22,7 +22,10 @@
 #define CHART_MAX_LINES 24
 
 /* The chart's time axis is at least this long, so that it does not race at the start. */
-#define MIN_SECONDS 2.0
+#define MIN_SECONDS 1.5
+
+/* And so much of what came before the balloon it shows. */
+#define BEFORE_SECONDS 1.0
 
 /*
  * Around a picture: a terminal that knows synchronised updates shows it at once, others hide the
@@ -50,7 +53,7 @@ struct run_view {
 	struct run_frame frame;
 	struct winsize size; /* when it was drawn */
 	uint64_t drawn_ns;
-	double chart_begin; /* seconds; negative: to be set */
+	double chart_begin; /* seconds */
 
 	/* Plain lines. */
 	double way_begin; /* of the way that next_line is about */
@@ -396,6 +399,17 @@ static void drop_picture(struct run_view *view)
 	forget_frame(view);
 }
 
+/* A chart of the boot says nothing about a balloon, and dirtying takes longer than inflating. */
+static void begin_chart(struct run_view *view, enum run_phase phase)
+{
+	double now = elapsed(view);
+
+	if (phase == RUN_DIRTYING)
+		view->chart_begin = now;
+	if (phase == RUN_INFLATING && view->chart_begin < now - BEFORE_SECONDS)
+		view->chart_begin = now - BEFORE_SECONDS;
+}
+
 /* The interface -------------------------------------------------------------------------------- */
 
 void run_view_phase(struct run_view *view, enum run_phase phase, const char *text)
@@ -404,9 +418,7 @@ void run_view_phase(struct run_view *view, enum run_phase phase, const char *tex
 		return;
 	view->phase = phase;
 	run_text_clean(text, view->headline, sizeof(view->headline));
-	/* What came before is of no interest to a chart: the guest booted. */
-	if (phase == RUN_DIRTYING)
-		view->chart_begin = elapsed(view);
+	begin_chart(view, phase);
 	if (find_room(view, read_size(view)) == ROOM_LINES)
 		print_line(view, view->headline);
 }
