@@ -46,12 +46,15 @@ static uint64_t interpolate(const struct run_samples *samples, enum run_curve cu
 			    double seconds)
 {
 	const struct run_sample *a = &samples->at[index], *b = a + 1;
-	double from = (double)run_curve_bytes(a, curve), to;
+	double from, to, bytes;
 
 	if (curve == RUN_CURVE_TARGET || index + 1 == samples->count || b->seconds <= a->seconds)
 		return run_curve_bytes(a, curve);
+	from = (double)run_curve_bytes(a, curve);
 	to = (double)run_curve_bytes(b, curve);
-	return (uint64_t)(from + (to - from) * (seconds - a->seconds) / (b->seconds - a->seconds));
+	bytes = from + (to - from) * (seconds - a->seconds) / (b->seconds - a->seconds);
+	/* Rounding may reach 2^64. */
+	return bytes < 0x1p64 ? (uint64_t)bytes : UINT64_MAX;
 }
 
 static double earlier(double a, double b)
@@ -177,7 +180,7 @@ static double measure_rate(const struct run_samples *samples, size_t begin, size
 	/* Arrived: over the whole way. Else over the latest part of it. */
 	if (last->actual_bytes != last->target_bytes)
 		while (begin + 1 < end &&
-		       samples->at[begin + 1].seconds + RATE_SECONDS < last->seconds)
+		       samples->at[begin + 1].seconds + RATE_SECONDS <= last->seconds)
 			begin++;
 	seconds = last->seconds - samples->at[begin].seconds;
 	if (seconds <= 0)

@@ -316,8 +316,8 @@ static void put_notes(const struct plot *plot)
 /* The whole ------------------------------------------------------------------------------------ */
 
 /*
- * The plot is about the balloon: of the time before it at most twice as much as it took, and nothing
- * of the boot.
+ * The plot is about the balloon: of the time before it at most twice as much as it took, and
+ * nothing of the boot.
  */
 static struct run_span find_span(const struct run_result *result, const struct run_samples *samples)
 {

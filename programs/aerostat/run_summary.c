@@ -106,7 +106,7 @@ static void put_features(FILE *out, const struct aero_virtio_features *features)
 			used = fprintf(out, "\n%*s", INDENT + NAME_WIDTH - 1, "") - 1;
 		used += fprintf(out, " %s", name);
 	}
-	fputc('\n', out);
+	fputs(used == INDENT + NAME_WIDTH - 1 ? " -\n" : "\n", out);
 }
 
 static void put_setting(FILE *out, const struct run_result *result)

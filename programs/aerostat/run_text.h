@@ -24,8 +24,8 @@ const char *run_phase_str(enum run_phase phase);
  * @out:  Room for size bytes; not text.
  * @size: At least 1.
  *
- * Shape:   valid UTF-8 without control characters: each byte that is neither becomes '?'. Cut off at
- *          the end of a character where room ends. Answers out.
+ * Shape:   valid UTF-8 without control characters: each byte that is neither becomes '?'. Cut off
+ *          at the end of a character where room ends. Answers out.
  * Owner:   out stays the caller's.
  * Errors:  none.
  * Context: any.

@@ -139,7 +139,7 @@ static void describe_progress(const struct run_progress *progress, char *out, si
 	describe_amount(progress, amount, sizeof(amount));
 	if (progress->is_arrived)
 		snprintf(out, size,
-			 "  reached %.1f MiB after %.2f s, %.1f MiB/s, host-resident %.1f MiB",
+			 "  reached %.1f MiB in %.2f s, %.1f MiB/s, host-resident %.1f MiB",
 			 (double)progress->to_bytes / MIB, progress->seconds, rate, resident);
 	else
 		snprintf(out, size, "  %s (%.0f %%), %.1f MiB/s, host-resident %.1f MiB", amount,
@@ -212,7 +212,7 @@ static void rewind_frame(const struct run_view *view, FILE *pen, struct winsize 
 		fprintf(pen, "\r\033[%uA", rows - 1);
 	else
 		fputs("\r", pen);
-	/* After a change of size its lines may lie anywhere; else each is cleared as it is drawn. */
+	/* After a change of size lines may lie anywhere; else each is cleared as it is drawn. */
 	if (size.ws_col != view->size.ws_col || size.ws_row != view->size.ws_row)
 		fputs("\033[J", pen);
 }

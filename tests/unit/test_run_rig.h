@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef AEROSTAT_TESTS_UNIT_TEST_RUN_RIG_H
+#define AEROSTAT_TESTS_UNIT_TEST_RUN_RIG_H
+
+/* Results and curves of runs that never took place. */
+
+#include "support/test.h"
+
+#include "programs/aerostat/run_curve.h"
+#include "programs/aerostat/run_text.h"
+
+#define MIB (1ull << 20)
+#define GIB (1ull << 30)
+#define TIB (1ull << 40)
+
+static inline void rig_add(struct run_samples *samples, double seconds, uint64_t target,
+			   uint64_t actual, uint64_t resident)
+{
+	struct run_sample sample = { seconds, target, actual, resident };
+
+	assert_true(run_samples_add(samples, &sample));
+}
+
+/* Five seconds of nothing, two of inflation to 256 MiB, one of rest, one of deflation. */
+static inline struct run_samples rig_curve(void)
+{
+	struct run_samples samples = { NULL, 0, 0 };
+	uint64_t i;
+
+	rig_add(&samples, 0, 0, 0, 0);
+	rig_add(&samples, 4, 0, 0, 400 * MIB);
+	rig_add(&samples, 5, 0, 0, 400 * MIB);
+	for (i = 0; i <= 16; i++)
+		rig_add(&samples, 5 + (double)i / 8, 256 * MIB, i * 16 * MIB, (400 - i * 15) * MIB);
+	rig_add(&samples, 8, 256 * MIB, 256 * MIB, 160 * MIB);
+	for (i = 0; i <= 8; i++)
+		rig_add(&samples, 8 + (double)i / 8, 0, (256 - i * 32) * MIB, 160 * MIB);
+	rig_add(&samples, 9.5, 0, 0, 160 * MIB);
+	return samples;
+}
+
+/* A run that got to its end and is good. */
+static inline struct run_result rig_result(void)
+{
+	struct run_result result = {
+		.reached = RUN_OVER,
+		.guest_kernel = "6.1.176",
+		.features = { { 1ull << 0 | 1ull << 1 | 1ull << 32 | 1ull << 60, 0 } },
+		.memory_bytes = 512 * MIB,
+		.target_bytes = 256 * MIB,
+		.actual_bytes = 256 * MIB,
+		.ledger_bytes = 256 * MIB,
+		.resident_before_bytes = 400 * MIB,
+		.resident_inflated_bytes = 160 * MIB,
+		.resident_after_bytes = 161 * MIB,
+		.resident_under_balloon_bytes = 241 * MIB,
+		.guest_before = { 490 * MIB, 480 * MIB, 470 * MIB },
+		.guest_inflated = { 490 * MIB, 224 * MIB, 214 * MIB },
+		.guest_after = { 490 * MIB, 479 * MIB, 469 * MIB },
+		.inflate = { 2, 256, 65536, 300, 128, 256 * MIB, 240 * MIB },
+		.deflate = { 1, 255, 65535, 7, 3, 2, 1 },
+		.phase_begin = { 0, 2, 5, 7.5, 8, 9.25, 9.5 },
+		.discard_mode = "collect",
+		.backing = "shared memory, 4 KiB pages",
+		.is_target_reported = true,
+		.is_ledger_agreed = true,
+		.is_memory_freed = true,
+	};
+
+	return result;
+}
+
+/* One that stopped while the guest booted. */
+static inline struct run_result rig_early_result(void)
+{
+	struct run_result result = {
+		.reached = RUN_BOOTING,
+		.memory_bytes = 512 * MIB,
+		.target_bytes = 256 * MIB,
+		.failure = "timed out: the guest did not go on",
+	};
+
+	return result;
+}
+
+#endif
