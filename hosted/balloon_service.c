@@ -12,6 +12,9 @@
 /* Pieces of work before the loop gets a turn: kicks and commands wait no longer than this. */
 #define STEPS_PER_TURN 64
 
+/* How often rings are looked at whose front end does not kick. */
+#define POLL_MS 2
+
 /* Enough for guests with memory in many pieces, and for hot-plugged modules. */
 #define MEMORY_SLOTS AERO_GUEST_MEMORY_REGIONS_MAX
 
@@ -126,7 +129,7 @@ static void on_kick(uv_poll_t *handle, int status, int events)
 	if (status < 0 || aero_vhost_user_drain(poll->fd) == AERO_EGONE) {
 		aero_balloon_service_log(service, "ring %u: its kick descriptor is gone",
 					 poll->index);
-		aero_balloon_service_watch(service, poll->index, -1);
+		aero_balloon_service_unwatch(service, poll->index);
 		return;
 	}
 	aero_virtio_balloon_host_kick(&service->device, poll->index);
@@ -138,18 +141,37 @@ static void free_poll(uv_handle_t *handle)
 	free(handle->data);
 }
 
-void aero_balloon_service_watch(struct aero_balloon_service *service, unsigned int index, int fd)
+/* Look into the rings that nobody kicks. */
+static void on_poller(uv_timer_t *timer)
+{
+	struct aero_balloon_service *service = timer->data;
+	unsigned int i;
+
+	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
+		if (service->polled >> i & 1)
+			aero_virtio_balloon_host_kick(&service->device, i);
+	}
+	work(service);
+}
+
+void aero_balloon_service_unwatch(struct aero_balloon_service *service, unsigned int index)
 {
 	struct aero_balloon_service_poll *poll = service->poll[index];
 
-	if (poll) {
-		uv_poll_stop(&poll->handle);
-		uv_close((uv_handle_t *)&poll->handle, free_poll);
-		service->poll[index] = NULL;
-	}
-	if (fd < 0)
+	service->polled &= ~(1u << index);
+	if (!service->polled)
+		uv_timer_stop(&service->poller);
+	if (!poll)
 		return;
-	poll = calloc(1, sizeof(*poll));
+	uv_poll_stop(&poll->handle);
+	uv_close((uv_handle_t *)&poll->handle, free_poll);
+	service->poll[index] = NULL;
+}
+
+static void watch_fd(struct aero_balloon_service *service, unsigned int index, int fd)
+{
+	struct aero_balloon_service_poll *poll = calloc(1, sizeof(*poll));
+
 	if (!poll || uv_poll_init(service->loop, &poll->handle, fd) < 0) {
 		aero_balloon_service_log(service, "ring %u: its kicks cannot be watched", index);
 		free(poll);
@@ -161,6 +183,18 @@ void aero_balloon_service_watch(struct aero_balloon_service *service, unsigned i
 	poll->fd = fd;
 	service->poll[index] = poll;
 	uv_poll_start(&poll->handle, UV_READABLE, on_kick);
+}
+
+void aero_balloon_service_watch(struct aero_balloon_service *service, unsigned int index,
+				const struct aero_vhost_user_ring *ring)
+{
+	aero_balloon_service_unwatch(service, index);
+	if (ring->kick_fd >= 0) {
+		watch_fd(service, index, ring->kick_fd);
+	} else if (ring->is_polled) {
+		service->polled |= 1u << index;
+		uv_timer_start(&service->poller, on_poller, POLL_MS, POLL_MS);
+	}
 }
 
 /* What the device tells ------------------------------------------------------------------------ */
@@ -261,9 +295,11 @@ static void start_timers(struct aero_balloon_service *service)
 	uv_idle_init(service->loop, &service->idle);
 	uv_timer_init(service->loop, &service->due);
 	uv_timer_init(service->loop, &service->stats);
+	uv_timer_init(service->loop, &service->poller);
 	service->idle.data = service;
 	service->due.data = service;
 	service->stats.data = service;
+	service->poller.data = service;
 	if (interval)
 		uv_timer_start(&service->stats, on_stats_timer, interval, interval);
 }
@@ -340,9 +376,10 @@ void aero_balloon_service_close(struct aero_balloon_service *service, void (*clo
 {
 	service->closed = closed;
 	service->closed_ctx = ctx;
-	service->open_parts = 4;
+	service->open_parts = 5;
 	uv_close((uv_handle_t *)&service->idle, on_handle_closed);
 	uv_close((uv_handle_t *)&service->due, on_handle_closed);
 	uv_close((uv_handle_t *)&service->stats, on_handle_closed);
+	uv_close((uv_handle_t *)&service->poller, on_handle_closed);
 	aero_vhost_user_socket_close(&service->socket, on_socket_closed, service);
 }

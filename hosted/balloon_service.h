@@ -68,6 +68,8 @@ struct aero_balloon_service {
 	uv_idle_t idle;
 	uv_timer_t due;
 	uv_timer_t stats;
+	uv_timer_t poller;
+	unsigned int polled; /* bit n: ring n has nobody who kicks */
 	unsigned int open_parts;
 	void (*closed)(void *ctx);
 	void *closed_ctx;

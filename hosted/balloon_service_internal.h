@@ -24,7 +24,11 @@ void aero_balloon_service_log(struct aero_balloon_service *service, const char *
 void aero_balloon_service_emit(struct aero_balloon_service *service,
 			       enum aero_balloon_service_event_kind kind);
 
-/* Watch the kick descriptor of a ring instead of any earlier one; -1 watches none. */
-void aero_balloon_service_watch(struct aero_balloon_service *service, unsigned int index, int fd);
+/* Wait for the kicks of a ring as it wants it now: by its descriptor, or by looking. */
+void aero_balloon_service_watch(struct aero_balloon_service *service, unsigned int index,
+				const struct aero_vhost_user_ring *ring);
+
+/* Not any more. */
+void aero_balloon_service_unwatch(struct aero_balloon_service *service, unsigned int index);
 
 #endif

@@ -253,7 +253,7 @@ static enum aero_status ring_start(void *ctx, unsigned int index,
 	if (status != AERO_OK)
 		return status;
 	aero_virtio_balloon_host_queue_enable(&service->device, index, ring->is_enabled);
-	aero_balloon_service_watch(service, index, ring->kick_fd);
+	aero_balloon_service_watch(service, index, ring);
 	find_driver(service, index);
 	aero_balloon_service_wake(service);
 	return AERO_OK;
@@ -264,7 +264,7 @@ static uint32_t ring_stop(void *ctx, unsigned int index)
 	struct aero_balloon_service *service = ctx;
 	uint32_t base = aero_virtio_balloon_host_queue_stop(&service->device, index);
 
-	aero_balloon_service_watch(service, index, -1);
+	aero_balloon_service_unwatch(service, index);
 	if (!has_started_ring(service))
 		aero_virtio_balloon_host_detach(&service->device);
 	return base;
@@ -284,7 +284,7 @@ static void ring_kick_changed(void *ctx, unsigned int index,
 {
 	struct aero_balloon_service *service = ctx;
 
-	aero_balloon_service_watch(service, index, ring->kick_fd);
+	aero_balloon_service_watch(service, index, ring);
 	aero_virtio_balloon_host_kick(&service->device, index);
 	aero_balloon_service_wake(service);
 }
