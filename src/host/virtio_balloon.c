@@ -4,11 +4,16 @@
 
 /* Bits the device knows how to do. */
 static const unsigned char known_features[] = {
-	AERO_VIRTIO_BALLOON_F_MUST_TELL_HOST, AERO_VIRTIO_BALLOON_F_STATS_VQ,
-	AERO_VIRTIO_BALLOON_F_DEFLATE_ON_OOM, AERO_VIRTIO_BALLOON_F_FREE_PAGE_HINT,
-	AERO_VIRTIO_BALLOON_F_PAGE_POISON,    AERO_VIRTIO_BALLOON_F_PAGE_REPORTING,
-	AERO_VIRTIO_F_INDIRECT_DESC,	      AERO_VIRTIO_F_EVENT_IDX,
-	AERO_VIRTIO_F_VERSION_1,	      AERO_VIRTIO_F_RING_PACKED,
+	AERO_VIRTIO_BALLOON_F_MUST_TELL_HOST,
+	AERO_VIRTIO_BALLOON_F_STATS_VQ,
+	AERO_VIRTIO_BALLOON_F_DEFLATE_ON_OOM,
+	AERO_VIRTIO_BALLOON_F_FREE_PAGE_HINT,
+	AERO_VIRTIO_BALLOON_F_PAGE_POISON,
+	AERO_VIRTIO_BALLOON_F_PAGE_REPORTING,
+	AERO_VIRTIO_F_INDIRECT_DESC,
+	AERO_VIRTIO_F_EVENT_IDX,
+	AERO_VIRTIO_F_VERSION_1,
+	AERO_VIRTIO_F_RING_PACKED,
 	AERO_VIRTIO_F_IN_ORDER,
 };
 
@@ -41,8 +46,8 @@ static bool is_config_valid(const struct aero_virtio_balloon_config *config)
 		return false;
 	if (!are_known(config->offered) || config->mode > AERO_DISCARD_NONE)
 		return false;
-	return !bytes || (bytes >= config_bytes_needed(&config->offered) && bytes <= 16 &&
-			  bytes % 4 == 0);
+	return !bytes ||
+	       (bytes >= config_bytes_needed(&config->offered) && bytes <= 16 && bytes % 4 == 0);
 }
 
 enum aero_status aero_virtio_balloon_host_init(struct aero_virtio_balloon *dev,
@@ -88,16 +93,18 @@ void aero_virtio_balloon_notify_config(struct aero_virtio_balloon *dev)
 
 bool aero_virtio_balloon_may_discard(const struct aero_virtio_balloon *dev)
 {
-	return !dev->inhibited;
+	return is_live(dev) && !dev->inhibited && !(dev->is_quiesced && dev->is_drained_told);
 }
 
 void aero_virtio_balloon_choose_mode(struct aero_virtio_balloon *dev)
 {
 	enum aero_discard_mode mode = dev->config.mode;
 
-	if (mode == AERO_DISCARD_COLLECT &&
-	    !is_accepted(dev, AERO_VIRTIO_BALLOON_F_MUST_TELL_HOST))
+	if (mode == AERO_DISCARD_COLLECT && !is_accepted(dev, AERO_VIRTIO_BALLOON_F_MUST_TELL_HOST))
 		mode = AERO_DISCARD_REQUEST;
+	/* What waits was given under a promise that does not hold from now on. */
+	if (mode != AERO_DISCARD_COLLECT && dev->ledger.mode == AERO_DISCARD_COLLECT)
+		aero_ledger_drop_rest(&dev->ledger);
 	aero_ledger_set_mode(&dev->ledger, mode);
 }
 
@@ -110,6 +117,8 @@ enum aero_status aero_virtio_balloon_host_accept(struct aero_virtio_balloon *dev
 	    (features->word[1] & ~dev->config.offered.word[1]))
 		return AERO_ENOTSUP;
 	dev->accepted = *features;
+	dev->numbering = NUMBERING_UNDECIDED;
+	dev->optional_up = 0;
 	aero_virtio_balloon_choose_mode(dev);
 	aero_virtio_balloon_decide_roles(dev);
 	return AERO_OK;
@@ -124,6 +133,8 @@ void aero_virtio_balloon_host_forget(struct aero_virtio_balloon *dev)
 	dev->are_stats_wanted = false;
 	dev->has_answered = false;
 	dev->was_last_deflate = false;
+	dev->is_flush_wanted = false;
+	dev->actual = 0;
 	config_set(dev, CONFIG_ACTUAL, 0);
 	config_set(dev, CONFIG_HINT, AERO_VIRTIO_BALLOON_HINT_STOP);
 }
@@ -153,7 +164,10 @@ static void reset(struct aero_virtio_balloon *dev)
 		memset(&dev->queue[i], 0, sizeof(dev->queue[i]));
 	}
 	memset(&dev->accepted, 0, sizeof(dev->accepted));
+	dev->numbering = NUMBERING_UNDECIDED;
+	dev->optional_up = 0;
 	aero_virtio_balloon_host_forget(dev);
+	aero_virtio_balloon_choose_mode(dev);
 	config_set(dev, CONFIG_POISON, 0);
 	dev->status = 0;
 	dev->counters.resets++;
@@ -169,7 +183,7 @@ static void go_live(struct aero_virtio_balloon *dev)
 	aero_virtio_balloon_decide_roles(dev);
 	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++)
 		dev->queue[i].has_work = true;
-	dev->progress_ns = dev->now_ns;
+	dev->has_moved = true;
 	aero_virtio_balloon_emit(dev, EVENT(READY), 1);
 	if (config_get(dev, CONFIG_TARGET))
 		aero_virtio_balloon_notify_config(dev);
@@ -206,9 +220,10 @@ static void actual_changed(struct aero_virtio_balloon *dev)
 	uint32_t actual = config_get(dev, CONFIG_ACTUAL);
 	uint64_t held = aero_ledger_held(&dev->ledger);
 
+	dev->actual = actual;
 	dev->counters.actual_writes++;
 	dev->has_answered = true;
-	dev->progress_ns = dev->now_ns;
+	dev->has_moved = true;
 	aero_virtio_balloon_emit(dev, EVENT(ACTUAL), actual);
 	if (held != actual) {
 		dev->counters.actual_mismatches++;
@@ -255,7 +270,7 @@ enum aero_status aero_virtio_balloon_host_set_target(struct aero_virtio_balloon 
 
 	config_set(dev, CONFIG_TARGET, target);
 	dev->has_answered = false;
-	dev->progress_ns = dev->now_ns;
+	dev->has_moved = true;
 	*out_frames = target;
 	aero_virtio_balloon_emit(dev, EVENT(TARGET), target);
 	aero_virtio_balloon_notify_config(dev);
@@ -273,7 +288,7 @@ void aero_virtio_balloon_host_resume(struct aero_virtio_balloon *dev)
 	unsigned int i;
 
 	dev->is_quiesced = false;
-	dev->progress_ns = dev->now_ns;
+	dev->has_moved = true;
 	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++)
 		dev->queue[i].has_work = true;
 }
@@ -281,6 +296,7 @@ void aero_virtio_balloon_host_resume(struct aero_virtio_balloon *dev)
 void aero_virtio_balloon_host_inhibit(struct aero_virtio_balloon *dev, uint32_t reasons)
 {
 	dev->inhibited = reasons;
+	aero_ledger_inhibit(&dev->ledger, reasons != 0);
 }
 
 void aero_virtio_balloon_host_flush(struct aero_virtio_balloon *dev)

@@ -49,12 +49,8 @@ static void take_hint(struct aero_virtio_balloon *dev, const struct aero_virtio_
 {
 	struct aero_range range = segment_frames(segment);
 
-	if (dev->hint_state != AERO_HINT_ACTIVE) {
+	if (dev->hint_state != AERO_HINT_ACTIVE || !is_all_ram(dev, range)) {
 		dev->counters.hint_stale_buffers++;
-		return;
-	}
-	if (!is_all_ram(dev, range)) {
-		dev->ledger.counters.out_of_range += range.count;
 		return;
 	}
 	dev->counters.hint_buffers++;
@@ -67,8 +63,7 @@ static void take_hint(struct aero_virtio_balloon *dev, const struct aero_virtio_
 static bool read_command(struct aero_virtio_balloon *dev, struct aero_virtio_balloon_queue *q,
 			 uint32_t *out_command)
 {
-	bool is_big = dev->config.is_big_endian_guest &&
-		      !is_accepted(dev, AERO_VIRTIO_F_VERSION_1);
+	bool is_big = dev->config.is_big_endian_guest && !is_accepted(dev, AERO_VIRTIO_F_VERSION_1);
 	uint32_t len;
 
 	if (aero_virtio_queue_read(&q->ring, &q->chain, dev->chunk, 4, &len) != AERO_OK)
@@ -77,23 +72,29 @@ static bool read_command(struct aero_virtio_balloon *dev, struct aero_virtio_bal
 	return len == 4;
 }
 
+/* Buffers of a hint that are looked at in one piece of work. */
+#define HINTS_PER_STEP 64
+
 void aero_virtio_balloon_serve_hint(struct aero_virtio_balloon *dev,
 				    struct aero_virtio_balloon_queue *q)
 {
 	struct aero_virtio_segment segment;
-	enum aero_status status;
+	enum aero_status status = AERO_OK;
+	unsigned int n;
 	uint32_t command;
 
-	if (read_command(dev, q, &command))
+	if (!q->is_finishing && read_command(dev, q, &command))
 		take_hint_command(dev, command);
-	while ((status = aero_virtio_queue_next_segment(&q->ring, &q->chain, &segment)) == AERO_OK) {
-		if (segment.is_writable)
+	q->is_finishing = true;
+	for (n = 0; n < HINTS_PER_STEP && status == AERO_OK; n++) {
+		status = aero_virtio_queue_next_segment(&q->ring, &q->chain, &segment);
+		if (status == AERO_OK && segment.is_writable)
 			take_hint(dev, &segment);
 	}
-	if (status != AERO_ENOENT)
-		aero_virtio_balloon_break(dev, q);
-	else
+	if (status == AERO_ENOENT)
 		aero_virtio_balloon_answer(dev, q);
+	else if (status != AERO_OK)
+		aero_virtio_balloon_break(dev, q);
 }
 
 /* A report may be discarded: the guest must not expect to find its own pattern there. */
@@ -120,19 +121,29 @@ static struct aero_range align_inward(const struct aero_virtio_balloon *dev,
 static void discard_report(struct aero_virtio_balloon *dev, struct aero_virtio_balloon_queue *q)
 {
 	const struct aero_host_memory *memory = dev->config.memory;
+	uint64_t limit = 1ull << memory->backing.discard_order;
 	struct aero_range range = q->rest;
+	uint64_t asked;
 	uint64_t freed = 0;
 
-	if (range.count > AERO_LEDGER_DISCARD_FRAMES &&
-	    memory->backing.discard_order <= AERO_ORDER_2M)
-		range.count = AERO_LEDGER_DISCARD_FRAMES;
+	if (limit < AERO_LEDGER_DISCARD_FRAMES)
+		limit = AERO_LEDGER_DISCARD_FRAMES;
+	if (range.count > limit)
+		range.count = limit;
+	/* Much may have changed since the range was taken. */
+	if (!may_discard_report(dev) || !is_all_ram(dev, range)) {
+		dev->counters.report_skipped_ranges++;
+		q->rest.count = 0;
+		return;
+	}
 	q->rest.first += range.count;
 	q->rest.count -= range.count;
+	asked = range.count << AERO_FRAME_SHIFT;
 	dev->counters.report_discards++;
 	if (memory->discard(memory->ctx, range, &freed) != AERO_OK)
 		dev->counters.report_discard_failures++;
 	else
-		dev->counters.report_freed_bytes += freed;
+		dev->counters.report_freed_bytes += freed < asked ? freed : asked;
 }
 
 static void take_report(struct aero_virtio_balloon *dev, struct aero_virtio_balloon_queue *q,

@@ -41,8 +41,8 @@ static inline bool is_live(const struct aero_virtio_balloon *dev)
 /* Whether numbers in requests are in the other byte order than ours: legacy guests only. */
 static inline bool is_swapped(const struct aero_virtio_balloon *dev)
 {
-	bool is_guest_big = dev->config.is_big_endian_guest &&
-			    !is_accepted(dev, AERO_VIRTIO_F_VERSION_1);
+	bool is_guest_big =
+		dev->config.is_big_endian_guest && !is_accepted(dev, AERO_VIRTIO_F_VERSION_1);
 
 	return is_guest_big != (bool)AERO_HOST_BIG_ENDIAN;
 }
@@ -62,11 +62,21 @@ void aero_virtio_balloon_emit(struct aero_virtio_balloon *dev,
 			      enum aero_virtio_balloon_event_kind kind, uint64_t value);
 void aero_virtio_balloon_notify_config(struct aero_virtio_balloon *dev);
 
-/* Discards are allowed now. */
+/* Discards are allowed now: a driver, no reason against, and memory not promised to be stable. */
 bool aero_virtio_balloon_may_discard(const struct aero_virtio_balloon *dev);
 
-/* Roles of all queues from the features accepted and the rings that are up. */
+/* How a driver numbers its queues. */
+enum numbering_kind {
+	NUMBERING_UNDECIDED = 0,
+	NUMBERING_SPEC,	   /* fixed indices with holes */
+	NUMBERING_COMPACT, /* no holes, over the features accepted */
+};
+
+/* Decide the numbering from the features accepted and the rings that are up; then the roles. */
 void aero_virtio_balloon_decide_roles(struct aero_virtio_balloon *dev);
+
+/* Roles of all queues by the numbering decided. A chain of a queue whose role changes goes back. */
+void aero_virtio_balloon_assign_roles(struct aero_virtio_balloon *dev);
 
 /* Return the chain of a queue to the driver and interrupt it where it wants that. */
 void aero_virtio_balloon_answer(struct aero_virtio_balloon *dev,
@@ -89,8 +99,8 @@ void aero_virtio_balloon_serve(struct aero_virtio_balloon *dev,
 			       struct aero_virtio_balloon_queue *q);
 
 /* The queue that has a role and can be served, or NULL. */
-struct aero_virtio_balloon_queue *
-aero_virtio_balloon_find_role(struct aero_virtio_balloon *dev, enum aero_virtio_balloon_role role);
+struct aero_virtio_balloon_queue *aero_virtio_balloon_find_role(struct aero_virtio_balloon *dev,
+								enum aero_virtio_balloon_role role);
 
 /* Set the ledger's mode from the configuration and the features accepted. */
 void aero_virtio_balloon_choose_mode(struct aero_virtio_balloon *dev);

@@ -43,8 +43,52 @@ static void number_queues(const struct aero_virtio_balloon *dev, bool is_compact
 }
 
 /*
+ * A chain that is not served to its end goes back into the ring, to be read again from its start.
+ * Frames it named are in the balloon; what of them was to be discarded before the answer is not.
+ */
+static void put_back(struct aero_virtio_balloon *dev, struct aero_virtio_balloon_queue *q)
+{
+	aero_virtio_queue_unpop(&q->ring, &q->chain);
+	q->has_chain = false;
+	q->is_finishing = false;
+	q->rest.count = 0;
+	if (q->role == ROLE(INFLATE) && dev->ledger.mode == AERO_DISCARD_REQUEST)
+		aero_ledger_drop_rest(&dev->ledger);
+}
+
+static void assign_role(struct aero_virtio_balloon *dev, unsigned int index,
+			enum aero_virtio_balloon_role role)
+{
+	struct aero_virtio_balloon_queue *q = &dev->queue[index];
+
+	if (q->has_chain && q->role != role)
+		put_back(dev, q);
+	q->role = role;
+}
+
+void aero_virtio_balloon_assign_roles(struct aero_virtio_balloon *dev)
+{
+	struct numbering spec;
+	struct numbering compact;
+	unsigned int i;
+
+	number_queues(dev, false, &spec);
+	number_queues(dev, true, &compact);
+	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
+		if (spec.role[i] == compact.role[i] || dev->numbering == NUMBERING_COMPACT)
+			assign_role(dev, i, compact.role[i]);
+		else if (dev->numbering == NUMBERING_SPEC)
+			assign_role(dev, i, spec.role[i]);
+		else
+			assign_role(dev, i, ROLE(UNDECIDED));
+	}
+}
+
+/*
  * Decide between the two numberings by which rings are up. Where all of both are up the driver
- * closes gaps: that is what drivers do whose front end starts every ring there is.
+ * closes gaps: that is what drivers do whose front end starts every ring there is. A ring that goes
+ * down says nothing about numbers: rings are stopped one by one. With the last one the driver may
+ * have gone, and the next one number differently.
  */
 void aero_virtio_balloon_decide_roles(struct aero_virtio_balloon *dev)
 {
@@ -59,20 +103,20 @@ void aero_virtio_balloon_decide_roles(struct aero_virtio_balloon *dev)
 	}
 	number_queues(dev, false, &spec);
 	number_queues(dev, true, &compact);
-	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
-		struct aero_virtio_balloon_queue *q = &dev->queue[i];
-
-		if (spec.role[i] == compact.role[i] || (up & compact.used) == compact.used)
-			q->role = compact.role[i];
-		else if ((up & spec.used) == spec.used)
-			q->role = spec.role[i];
-		else
-			q->role = ROLE(UNDECIDED);
-	}
+	if (!up)
+		dev->numbering = NUMBERING_UNDECIDED;
+	else if (!(up & ~dev->optional_up))
+		;
+	else if ((up & compact.used) == compact.used)
+		dev->numbering = NUMBERING_COMPACT;
+	else if ((up & spec.used) == spec.used)
+		dev->numbering = NUMBERING_SPEC;
+	dev->optional_up = (uint8_t)up;
+	aero_virtio_balloon_assign_roles(dev);
 }
 
-struct aero_virtio_balloon_queue *
-aero_virtio_balloon_find_role(struct aero_virtio_balloon *dev, enum aero_virtio_balloon_role role)
+struct aero_virtio_balloon_queue *aero_virtio_balloon_find_role(struct aero_virtio_balloon *dev,
+								enum aero_virtio_balloon_role role)
 {
 	unsigned int i;
 
@@ -97,9 +141,9 @@ static void complete_ring(struct aero_virtio_balloon *dev, struct aero_virtio_qu
 	ring->is_big_endian = dev->config.is_big_endian_guest && !is_modern;
 }
 
-enum aero_status
-aero_virtio_balloon_host_queue_start(struct aero_virtio_balloon *dev, unsigned int index,
-				     const struct aero_virtio_queue_config *ring)
+enum aero_status aero_virtio_balloon_host_queue_start(struct aero_virtio_balloon *dev,
+						      unsigned int index,
+						      const struct aero_virtio_queue_config *ring)
 {
 	struct aero_virtio_queue_config config = *ring;
 	enum aero_status status;
@@ -119,28 +163,36 @@ aero_virtio_balloon_host_queue_start(struct aero_virtio_balloon *dev, unsigned i
 /* Pieces of a request that a stop still waits for: 2^21 frames, 8 GiB. */
 #define STOP_PIECES_MAX 4096
 
+/*
+ * Serve a request to its end, for a ring that will not be served for a while. One that is longer
+ * than any driver's goes back: its frames will then count as given twice.
+ */
+static void finish_chain(struct aero_virtio_balloon *dev, struct aero_virtio_balloon_queue *q)
+{
+	unsigned int pieces = 0;
+
+	if (q->role == ROLE(STATS))
+		return;
+	while (q->has_chain && pieces++ < STOP_PIECES_MAX)
+		aero_virtio_balloon_serve(dev, q);
+	if (q->has_chain)
+		put_back(dev, q);
+}
+
 uint32_t aero_virtio_balloon_host_queue_stop(struct aero_virtio_balloon *dev, unsigned int index)
 {
 	struct aero_virtio_balloon_queue *q;
-	unsigned int pieces = 0;
 	uint32_t base;
 
 	if (index >= AERO_VIRTIO_BALLOON_QUEUES)
 		return 0;
 	q = &dev->queue[index];
-	while (q->has_chain && q->role != ROLE(STATS) && pieces++ < STOP_PIECES_MAX)
-		aero_virtio_balloon_serve(dev, q);
-	/*
-	 * What is left is the held statistics buffer, or a request longer than any driver sends: it
-	 * is read again from its start, its frames then count as given twice.
-	 */
+	finish_chain(dev, q);
+	/* The held statistics buffer. */
 	if (q->has_chain)
-		aero_virtio_queue_unpop(&q->ring, &q->chain);
+		put_back(dev, q);
 	base = aero_virtio_queue_stop(&q->ring);
-	q->has_chain = false;
-	q->is_finishing = false;
 	q->is_started = false;
-	q->rest.count = 0;
 	aero_virtio_balloon_decide_roles(dev);
 	return base;
 }
@@ -150,6 +202,8 @@ void aero_virtio_balloon_host_queue_enable(struct aero_virtio_balloon *dev, unsi
 {
 	if (index >= AERO_VIRTIO_BALLOON_QUEUES)
 		return;
+	if (!is_enabled)
+		finish_chain(dev, &dev->queue[index]);
 	dev->queue[index].is_enabled = is_enabled;
 	dev->queue[index].has_work = true;
 	aero_virtio_balloon_decide_roles(dev);
@@ -163,7 +217,8 @@ void aero_virtio_balloon_host_memory_changed(struct aero_virtio_balloon *dev)
 	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
 		struct aero_virtio_balloon_queue *q = &dev->queue[i];
 
-		if (q->is_started && aero_virtio_queue_memory_changed(&q->ring) != AERO_OK)
+		if (q->is_started && q->ring.fault == AERO_VIRTIO_QUEUE_FAULT_NONE &&
+		    aero_virtio_queue_memory_changed(&q->ring) != AERO_OK)
 			aero_virtio_balloon_break(dev, q);
 	}
 }
@@ -181,6 +236,7 @@ void aero_virtio_balloon_answer(struct aero_virtio_balloon *dev,
 {
 	q->has_chain = false;
 	q->is_finishing = false;
+	q->rest.count = 0;
 	if (aero_virtio_queue_push(&q->ring, &q->chain, 0) != AERO_OK) {
 		aero_virtio_balloon_break(dev, q);
 		return;
@@ -197,6 +253,9 @@ void aero_virtio_balloon_break(struct aero_virtio_balloon *dev, struct aero_virt
 	q->is_finishing = false;
 	q->has_work = false;
 	q->rest.count = 0;
+	/* A request that is never answered: nothing more of it is discarded. */
+	if (q->role == ROLE(INFLATE) && dev->ledger.mode == AERO_DISCARD_REQUEST)
+		aero_ledger_drop_rest(&dev->ledger);
 	dev->counters.broken_queues++;
 	dev->status |= AERO_VIRTIO_STATUS_DEVICE_NEEDS_RESET;
 	aero_virtio_balloon_emit(dev, EVENT(BROKEN), (uint64_t)(q - dev->queue));

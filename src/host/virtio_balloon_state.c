@@ -21,6 +21,8 @@ enum head_number {
 	HEAD_INHIBITED,
 	HEAD_HINT_COMMAND,
 	HEAD_HINT_STATE,
+	HEAD_ACTUAL,
+	HEAD_NUMBERING,
 	HEAD_FLAGS,
 	HEAD_NUMBERS
 };
@@ -34,6 +36,7 @@ enum queue_number {
 	QUEUE_BASE,
 	QUEUE_CHAIN_ID,
 	QUEUE_CHAIN_SLOTS,
+	QUEUE_FAULT,
 	QUEUE_NUMBERS
 };
 
@@ -44,6 +47,7 @@ enum queue_number {
 #define FLAG_STATS_WANTED 1u
 #define FLAG_FIRST_STATS 2u
 #define FLAG_ANSWERED 4u
+#define FLAG_LAST_DEFLATE 8u
 
 static void write_head(const struct aero_virtio_balloon *dev, const struct aero_sink *sink,
 		       enum aero_status *status)
@@ -59,25 +63,26 @@ static void write_head(const struct aero_virtio_balloon *dev, const struct aero_
 		[HEAD_INHIBITED] = dev->inhibited,
 		[HEAD_HINT_COMMAND] = dev->hint_command,
 		[HEAD_HINT_STATE] = dev->hint_state,
+		[HEAD_ACTUAL] = dev->actual,
+		[HEAD_NUMBERING] = dev->numbering,
 	};
 
 	head[HEAD_FLAGS] = (dev->are_stats_wanted ? FLAG_STATS_WANTED : 0) |
 			   (dev->is_first_stats ? FLAG_FIRST_STATS : 0) |
-			   (dev->has_answered ? FLAG_ANSWERED : 0);
+			   (dev->has_answered ? FLAG_ANSWERED : 0) |
+			   (dev->was_last_deflate ? FLAG_LAST_DEFLATE : 0);
 	aero_write_numbers(sink, head, HEAD_NUMBERS, status);
 }
 
-/* Where a ring goes on, without stopping it for good. */
-static uint32_t peek_base(struct aero_virtio_balloon_queue *q)
+/* Where a ring goes on; the ring itself is left alone. */
+static uint32_t peek_base(const struct aero_virtio_balloon_queue *q)
 {
-	struct aero_virtio_queue_config config = q->ring.config;
+	struct aero_virtio_queue copy = q->ring;
 
-	config.base = aero_virtio_queue_stop(&q->ring);
-	(void)aero_virtio_queue_start(&q->ring, &config);
-	return config.base;
+	return aero_virtio_queue_stop(&copy);
 }
 
-static void write_queue(struct aero_virtio_balloon_queue *q, const struct aero_sink *sink,
+static void write_queue(const struct aero_virtio_balloon_queue *q, const struct aero_sink *sink,
 			enum aero_status *status)
 {
 	uint64_t numbers[QUEUE_NUMBERS] = {
@@ -85,10 +90,12 @@ static void write_queue(struct aero_virtio_balloon_queue *q, const struct aero_s
 		[QUEUE_DESC] = q->ring.config.desc,
 		[QUEUE_DRIVER] = q->ring.config.driver,
 		[QUEUE_DEVICE] = q->ring.config.device,
+		[QUEUE_FAULT] = q->is_started ? q->ring.fault : 0,
 	};
 
 	numbers[QUEUE_FLAGS] = (q->is_started ? QUEUE_STARTED : 0) |
-			       (q->is_enabled ? QUEUE_ENABLED : 0) | (q->has_chain ? QUEUE_HELD : 0);
+			       (q->is_enabled ? QUEUE_ENABLED : 0) |
+			       (q->has_chain ? QUEUE_HELD : 0);
 	if (q->has_chain) {
 		numbers[QUEUE_CHAIN_ID] = q->chain.id;
 		numbers[QUEUE_CHAIN_SLOTS] = q->chain.ring_slots;
@@ -138,7 +145,8 @@ static bool is_head_valid(const struct aero_virtio_balloon *dev, const uint64_t 
 	       !(head[HEAD_ACCEPTED_LOW] & ~dev->config.offered.word[0]) &&
 	       !(head[HEAD_ACCEPTED_HIGH] & ~dev->config.offered.word[1]) &&
 	       head[HEAD_STATUS] <= UINT8_MAX && head[HEAD_INHIBITED] <= UINT32_MAX &&
-	       head[HEAD_HINT_COMMAND] <= UINT32_MAX && head[HEAD_HINT_STATE] <= AERO_HINT_DONE;
+	       head[HEAD_HINT_COMMAND] <= UINT32_MAX && head[HEAD_HINT_STATE] <= AERO_HINT_DONE &&
+	       head[HEAD_ACTUAL] <= UINT32_MAX && head[HEAD_NUMBERING] <= NUMBERING_COMPACT;
 }
 
 static enum aero_status read_head(struct aero_virtio_balloon *dev, const struct aero_source *source)
@@ -156,48 +164,73 @@ static enum aero_status read_head(struct aero_virtio_balloon *dev, const struct 
 	dev->status = (uint8_t)head[HEAD_STATUS];
 	aero_put_le64(dev->config_space, head[HEAD_CONFIG_LOW]);
 	aero_put_le64(dev->config_space + 8, head[HEAD_CONFIG_HIGH]);
-	dev->inhibited = (uint32_t)head[HEAD_INHIBITED];
+	dev->actual = (uint32_t)head[HEAD_ACTUAL];
+	dev->numbering = (uint8_t)head[HEAD_NUMBERING];
+	aero_virtio_balloon_host_inhibit(dev, (uint32_t)head[HEAD_INHIBITED]);
 	dev->hint_command = (uint32_t)head[HEAD_HINT_COMMAND];
 	dev->hint_state = (enum aero_hint_state)head[HEAD_HINT_STATE];
 	dev->are_stats_wanted = head[HEAD_FLAGS] & FLAG_STATS_WANTED;
 	dev->is_first_stats = head[HEAD_FLAGS] & FLAG_FIRST_STATS;
 	dev->has_answered = head[HEAD_FLAGS] & FLAG_ANSWERED;
+	dev->was_last_deflate = head[HEAD_FLAGS] & FLAG_LAST_DEFLATE;
 	return AERO_OK;
 }
 
-static enum aero_status read_queue(struct aero_virtio_balloon *dev, unsigned int index,
-				   const struct aero_source *source)
+static bool is_queue_valid(const uint64_t *numbers)
+{
+	if (!(numbers[QUEUE_FLAGS] & QUEUE_STARTED))
+		return !(numbers[QUEUE_FLAGS] & QUEUE_HELD);
+	if (numbers[QUEUE_SIZE] > AERO_VIRTIO_SPLIT_SIZE_MAX || numbers[QUEUE_BASE] > UINT32_MAX ||
+	    numbers[QUEUE_FAULT] > AERO_VIRTIO_QUEUE_FAULT_LENGTH)
+		return false;
+	if (!(numbers[QUEUE_FLAGS] & QUEUE_HELD))
+		return true;
+	return numbers[QUEUE_CHAIN_ID] < numbers[QUEUE_SIZE] && numbers[QUEUE_CHAIN_SLOTS] &&
+	       numbers[QUEUE_CHAIN_SLOTS] <= numbers[QUEUE_SIZE] && !numbers[QUEUE_FAULT];
+}
+
+/* Start a ring where it was. One that was broken stays so, and need not be guest memory. */
+static enum aero_status restart_ring(struct aero_virtio_balloon *dev, unsigned int index,
+				     const uint64_t *numbers)
 {
 	struct aero_virtio_balloon_queue *q = &dev->queue[index];
 	struct aero_virtio_queue_config ring;
-	enum aero_status status = AERO_OK;
-	uint64_t numbers[QUEUE_NUMBERS];
+	enum aero_status status;
 
-	aero_read_numbers(source, numbers, QUEUE_NUMBERS, &status);
-	if (status != AERO_OK)
-		return status;
-	q->is_enabled = numbers[QUEUE_FLAGS] & QUEUE_ENABLED;
-	if (!(numbers[QUEUE_FLAGS] & QUEUE_STARTED))
-		return numbers[QUEUE_FLAGS] & QUEUE_HELD ? AERO_EPROTO : AERO_OK;
-	if (numbers[QUEUE_SIZE] > AERO_VIRTIO_SPLIT_SIZE_MAX || numbers[QUEUE_BASE] > UINT32_MAX ||
-	    numbers[QUEUE_CHAIN_ID] >= numbers[QUEUE_SIZE] ||
-	    numbers[QUEUE_CHAIN_SLOTS] > numbers[QUEUE_SIZE])
-		return AERO_EPROTO;
 	memset(&ring, 0, sizeof(ring));
 	ring.size = (uint32_t)numbers[QUEUE_SIZE];
 	ring.desc = numbers[QUEUE_DESC];
 	ring.driver = numbers[QUEUE_DRIVER];
 	ring.device = numbers[QUEUE_DEVICE];
 	ring.base = (uint32_t)numbers[QUEUE_BASE];
-	if (aero_virtio_balloon_host_queue_start(dev, index, &ring) != AERO_OK)
-		return AERO_EPROTO;
-	if (numbers[QUEUE_FLAGS] & QUEUE_HELD) {
-		q->has_chain = true;
-		q->chain.id = (uint16_t)numbers[QUEUE_CHAIN_ID];
-		q->chain.ring_slots = (uint16_t)numbers[QUEUE_CHAIN_SLOTS];
-		q->ring.in_flight = 1;
+	status = aero_virtio_balloon_host_queue_start(dev, index, &ring);
+	q->ring.fault = (enum aero_virtio_queue_fault)numbers[QUEUE_FAULT];
+	if (status == AERO_ERANGE && numbers[QUEUE_FAULT]) {
+		q->is_started = true;
+		status = AERO_OK;
 	}
-	return AERO_OK;
+	return status == AERO_OK ? AERO_OK : AERO_EPROTO;
+}
+
+static enum aero_status read_queue(struct aero_virtio_balloon *dev, unsigned int index,
+				   const struct aero_source *source, bool *out_held)
+{
+	struct aero_virtio_balloon_queue *q = &dev->queue[index];
+	enum aero_status status = AERO_OK;
+	uint64_t numbers[QUEUE_NUMBERS];
+
+	aero_read_numbers(source, numbers, QUEUE_NUMBERS, &status);
+	if (status != AERO_OK)
+		return status;
+	if (!is_queue_valid(numbers))
+		return AERO_EPROTO;
+	q->is_enabled = numbers[QUEUE_FLAGS] & QUEUE_ENABLED;
+	*out_held = numbers[QUEUE_FLAGS] & QUEUE_HELD;
+	if (!(numbers[QUEUE_FLAGS] & QUEUE_STARTED))
+		return AERO_OK;
+	q->chain.id = (uint16_t)numbers[QUEUE_CHAIN_ID];
+	q->chain.ring_slots = (uint16_t)numbers[QUEUE_CHAIN_SLOTS];
+	return restart_ring(dev, index, numbers);
 }
 
 static enum aero_status read_stats(struct aero_virtio_balloon *dev,
@@ -229,30 +262,49 @@ static enum aero_status read_stats(struct aero_virtio_balloon *dev,
 }
 
 /* A held chain is the statistics queue's, and nobody else's. */
-static bool are_chains_valid(const struct aero_virtio_balloon *dev)
+static enum aero_status restore_held(struct aero_virtio_balloon *dev, const bool *held)
 {
 	unsigned int i;
 
 	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
-		if (dev->queue[i].has_chain && dev->queue[i].role != ROLE(STATS))
-			return false;
+		struct aero_virtio_balloon_queue *q = &dev->queue[i];
+
+		if (!held[i])
+			continue;
+		if (q->role != ROLE(STATS))
+			return AERO_EPROTO;
+		q->has_chain = true;
+		q->ring.in_flight = q->chain.ring_slots;
 	}
-	return true;
+	return AERO_OK;
+}
+
+static enum aero_status read_queues(struct aero_virtio_balloon *dev,
+				    const struct aero_source *source)
+{
+	bool held[AERO_VIRTIO_BALLOON_QUEUES];
+	uint8_t numbering = dev->numbering;
+	enum aero_status status = AERO_OK;
+	unsigned int i;
+
+	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES && status == AERO_OK; i++)
+		status = read_queue(dev, i, source, &held[i]);
+	if (status != AERO_OK)
+		return status;
+	/* Which rings are up now need not tell how the numbering was decided. */
+	dev->numbering = numbering;
+	aero_virtio_balloon_assign_roles(dev);
+	return restore_held(dev, held);
 }
 
 static enum aero_status read_all(struct aero_virtio_balloon *dev, const struct aero_source *source)
 {
 	enum aero_status status = read_head(dev, source);
-	unsigned int i;
 
-	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES && status == AERO_OK; i++)
-		status = read_queue(dev, i, source);
-	if (status != AERO_OK)
-		return status;
-	aero_virtio_balloon_decide_roles(dev);
-	if (!are_chains_valid(dev))
-		return AERO_EPROTO;
-	status = read_stats(dev, source);
+	if (status == AERO_OK)
+		status = read_queues(dev, source);
+	if (status == AERO_OK)
+		status = read_stats(dev, source);
 	aero_read_numbers(source, &dev->counters.kicks, COUNTERS, &status);
 	return status == AERO_OK ? aero_ledger_restore(&dev->ledger, source) : status;
 }
@@ -291,6 +343,8 @@ enum aero_status aero_virtio_balloon_host_validate(const struct aero_virtio_ball
 
 		if ((q->has_chain && !q->is_started) || (q->is_finishing && !q->has_chain) ||
 		    (q->rest.count && !q->has_chain))
+			return AERO_EBUG;
+		if (q->has_chain && (q->role == ROLE(NONE) || q->role == ROLE(UNDECIDED)))
 			return AERO_EBUG;
 	}
 	return aero_ledger_validate(&dev->ledger);

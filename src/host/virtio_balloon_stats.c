@@ -34,8 +34,7 @@ static void store_unknown(struct aero_virtio_balloon *dev, uint16_t tag, uint64_
 
 static void store_stats(struct aero_virtio_balloon *dev, const uint8_t *bytes, uint32_t len)
 {
-	bool is_big = dev->config.is_big_endian_guest &&
-		      !is_accepted(dev, AERO_VIRTIO_F_VERSION_1);
+	bool is_big = dev->config.is_big_endian_guest && !is_accepted(dev, AERO_VIRTIO_F_VERSION_1);
 	struct aero_virtio_balloon_stats *stats = &dev->stats;
 	uint32_t at;
 
@@ -107,8 +106,8 @@ enum aero_status aero_virtio_balloon_host_request_stats(struct aero_virtio_ballo
 	return AERO_OK;
 }
 
-const struct aero_virtio_balloon_stats *
-aero_virtio_balloon_host_stats(const struct aero_virtio_balloon *dev)
+const struct aero_virtio_balloon_stats *aero_virtio_balloon_host_stats(
+	const struct aero_virtio_balloon *dev)
 {
 	return &dev->stats;
 }
@@ -117,11 +116,11 @@ static const struct {
 	const char *name;
 	bool is_bytes;
 } tags[AERO_VIRTIO_BALLOON_STATS] = {
-	{ "swap-in", true },	     { "swap-out", true },	{ "major-faults", false },
-	{ "minor-faults", false },   { "free-memory", true },	{ "total-memory", true },
+	{ "swap-in", true },	      { "swap-out", true },	{ "major-faults", false },
+	{ "minor-faults", false },    { "free-memory", true },	{ "total-memory", true },
 	{ "available-memory", true }, { "disk-caches", true },	{ "htlb-pgalloc", false },
-	{ "htlb-pgfail", false },    { "oom-kills", false },	{ "alloc-stalls", false },
-	{ "async-scans", true },     { "direct-scans", true },	{ "async-reclaims", true },
+	{ "htlb-pgfail", false },     { "oom-kills", false },	{ "alloc-stalls", false },
+	{ "async-scans", true },      { "direct-scans", true }, { "async-reclaims", true },
 	{ "direct-reclaims", true },
 };
 

@@ -121,7 +121,7 @@ void aero_virtio_balloon_serve(struct aero_virtio_balloon *dev, struct aero_virt
 		aero_virtio_balloon_serve_report(dev, q);
 		break;
 	default:
-		/* The numbering changed under a chain: it goes back unread. */
+		/* Not reached: a queue without a role has no chain. */
 		aero_virtio_balloon_answer(dev, q);
 		break;
 	}
@@ -153,11 +153,20 @@ static bool take_chain(struct aero_virtio_balloon *dev, struct aero_virtio_ballo
 		/* A second statistics buffer: the driver may have one; the older goes back. */
 		dev->counters.stats_extra_buffers++;
 		aero_virtio_balloon_answer(dev, q);
+		if (q->ring.fault != AERO_VIRTIO_QUEUE_FAULT_NONE)
+			return false;
 	}
 	q->chain = chain;
 	q->has_chain = true;
 	q->is_finishing = false;
 	return true;
+}
+
+/* Statistics were asked for while the device was paused, and the buffer is there. */
+static bool is_stats_request_due(const struct aero_virtio_balloon *dev,
+				 const struct aero_virtio_balloon_queue *q)
+{
+	return dev->are_stats_wanted && q->role == ROLE(STATS) && q->has_chain && !dev->is_quiesced;
 }
 
 /* Serve one piece of one queue, the queues taking turns. Answers whether there was any. */
@@ -169,7 +178,14 @@ static bool serve_one(struct aero_virtio_balloon *dev)
 		unsigned int index = (dev->turn + i) % AERO_VIRTIO_BALLOON_QUEUES;
 		struct aero_virtio_balloon_queue *q = &dev->queue[index];
 
-		if (!can_serve(q) || !(is_busy(q) || (q->has_work && !dev->is_quiesced)))
+		if (!can_serve(q))
+			continue;
+		if (aero_unlikely(is_stats_request_due(dev, q))) {
+			dev->are_stats_wanted = false;
+			aero_virtio_balloon_answer(dev, q);
+			return true;
+		}
+		if (!is_busy(q) && (!q->has_work || dev->is_quiesced))
 			continue;
 		if (!is_busy(q) && !take_chain(dev, q))
 			continue;
@@ -209,7 +225,7 @@ static bool is_drained(const struct aero_virtio_balloon *dev)
 			return false;
 	}
 	return aero_ledger_due_ns(&dev->ledger) == AERO_NEVER ||
-	       !aero_virtio_balloon_may_discard(dev);
+	       !aero_virtio_balloon_may_discard(dev) || dev->ledger.mode != AERO_DISCARD_COLLECT;
 }
 
 /* Nothing to do now: say when there will be. */
@@ -239,6 +255,10 @@ static bool is_backlogged(const struct aero_virtio_balloon *dev)
 uint64_t aero_virtio_balloon_host_step(struct aero_virtio_balloon *dev, uint64_t now_ns)
 {
 	dev->now_ns = now_ns;
+	if (dev->has_moved) {
+		dev->has_moved = false;
+		dev->progress_ns = now_ns;
+	}
 	if (is_backlogged(dev) && discard_one(dev))
 		return now_ns;
 	if (is_live(dev) && serve_one(dev))
@@ -251,14 +271,14 @@ uint64_t aero_virtio_balloon_host_step(struct aero_virtio_balloon *dev, uint64_t
 /* Which way the balloon is to go, and does not. */
 static enum aero_host_stall why_stalled(const struct aero_virtio_balloon *dev, uint64_t now_ns)
 {
-	uint32_t target = config_get(dev, CONFIG_TARGET);
-	uint32_t actual = config_get(dev, CONFIG_ACTUAL);
+	bool is_growing = config_get(dev, CONFIG_TARGET) > dev->actual;
 
-	if (target > actual && dev->has_answered && dev->was_last_deflate)
+	if (is_growing && dev->has_answered && dev->was_last_deflate)
 		return AERO_HOST_STALL_SHRINKING;
-	if (now_ns < dev->progress_ns + dev->config.silent_ns)
+	if (dev->has_moved || now_ns < dev->progress_ns + dev->config.silent_ns)
 		return AERO_HOST_STALL_WORKING;
-	return dev->has_answered ? AERO_HOST_STALL_SHORT : AERO_HOST_STALL_SILENT;
+	/* A guest can be short of memory to give, not of memory to take. */
+	return is_growing && dev->has_answered ? AERO_HOST_STALL_SHORT : AERO_HOST_STALL_SILENT;
 }
 
 static enum aero_host_stall find_stall(const struct aero_virtio_balloon *dev, uint64_t now_ns)
@@ -266,7 +286,7 @@ static enum aero_host_stall find_stall(const struct aero_virtio_balloon *dev, ui
 	if (!is_live(dev))
 		return config_get(dev, CONFIG_TARGET) ? AERO_HOST_STALL_NO_DRIVER
 						      : AERO_HOST_STALL_NONE;
-	if (config_get(dev, CONFIG_TARGET) == config_get(dev, CONFIG_ACTUAL))
+	if (config_get(dev, CONFIG_TARGET) == dev->actual)
 		return AERO_HOST_STALL_NONE;
 	if (dev->is_quiesced)
 		return AERO_HOST_STALL_PAUSED;
@@ -280,7 +300,7 @@ void aero_virtio_balloon_host_report(const struct aero_virtio_balloon *dev, uint
 {
 	memset(out_report, 0, sizeof(*out_report));
 	out_report->target_frames = config_get(dev, CONFIG_TARGET);
-	out_report->actual_frames = config_get(dev, CONFIG_ACTUAL);
+	out_report->actual_frames = dev->actual;
 	out_report->ledger_frames = aero_ledger_held(&dev->ledger);
 	out_report->pending_frames = aero_ledger_pending(&dev->ledger);
 	out_report->ledger_bytes = aero_ledger_bytes(&dev->ledger);

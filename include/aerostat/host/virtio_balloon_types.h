@@ -140,7 +140,7 @@ struct aero_virtio_balloon_counters {
 	uint64_t hint_rounds;
 	uint64_t hint_buffers;
 	uint64_t hint_bytes;	     /* of the current round's buffers */
-	uint64_t hint_stale_buffers; /* of no current round: ignored */
+	uint64_t hint_stale_buffers; /* of no current round, or not guest memory: ignored */
 	uint64_t reports;
 	uint64_t report_ranges;
 	uint64_t report_bytes;
@@ -184,7 +184,7 @@ struct aero_virtio_balloon_queue {
 	bool is_enabled;
 	bool has_work;
 	bool has_chain;
-	bool is_finishing; /* all of the chain is read; what it asked for is being done */
+	bool is_finishing; /* all of the chain is read (hints: its command), the rest is being done */
 	struct aero_range rest; /* of a reported range, still to be discarded */
 };
 
@@ -198,6 +198,7 @@ struct aero_virtio_balloon {
 	struct aero_virtio_balloon_stats stats;
 	struct aero_virtio_balloon_counters counters;
 	uint8_t config_space[16];
+	uint32_t actual; /* as the driver wrote it last, all four bytes */
 	uint32_t chunk[AERO_VIRTIO_BALLOON_CHUNK];
 	uint8_t status;
 	uint32_t inhibited;
@@ -210,6 +211,9 @@ struct aero_virtio_balloon {
 	bool is_first_stats;
 	bool has_answered; /* any sign of the driver since the target was set */
 	bool was_last_deflate;
+	bool has_moved; /* since the last step: progress, at a time that only step() is told */
+	uint8_t numbering; /* of the queues above 1: how the driver does it, as far as decided */
+	uint8_t optional_up; /* bits of their rings that were up when that was decided */
 	unsigned int turn;
 	uint64_t progress_ns;
 	uint64_t now_ns;
