@@ -137,17 +137,16 @@ struct time_ticks {
 
 static void find_time_ticks(const struct canvas *canvas, struct time_ticks *out)
 {
-	double step = run_step_seconds(canvas->span.end - canvas->span.begin, canvas->columns / 10);
-	double first = (double)(int64_t)(canvas->span.begin / step) * step;
-	int decimals = step < 0.01 ? 3 : step < 0.1 ? 2 : step < 1 ? 1 : 0;
-	double tick;
+	struct run_ticks ticks = run_time_ticks(canvas->span, canvas->columns / 10);
+	int64_t n;
 
 	out->count = 0;
-	for (tick = first; tick <= canvas->span.end + step / 100; tick += step) {
-		if (tick < canvas->span.begin - step / 100 || out->count == MOST_TIME_TICKS)
-			continue;
+	for (n = ticks.first; n <= ticks.last && out->count < MOST_TIME_TICKS; n++) {
+		double tick = ticks.step * (double)n;
+
 		out->column[out->count] = column_of_seconds(canvas, tick);
-		snprintf(out->label[out->count++], sizeof(out->label[0]), "%.*f s", decimals, tick);
+		snprintf(out->label[out->count++], sizeof(out->label[0]), "%.*f s", ticks.decimals,
+			 tick);
 	}
 }
 

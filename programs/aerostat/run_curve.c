@@ -136,6 +136,19 @@ double run_step_seconds(double seconds, unsigned int most)
 	return step;
 }
 
+struct run_ticks run_time_ticks(struct run_span span, unsigned int most)
+{
+	double step = run_step_seconds(span.end - span.begin, most);
+	double first = span.begin / step, last = span.end / step;
+	struct run_ticks ticks = { .step = step };
+
+	/* Forgiving: 0.3 / 0.1 is not 3. */
+	ticks.first = (int64_t)(first + 0.999);
+	ticks.last = (int64_t)(last + 0.001);
+	ticks.decimals = step < 0.01 ? 3 : step < 0.1 ? 2 : step < 1 ? 1 : 0;
+	return ticks;
+}
+
 struct run_unit run_unit_of(uint64_t step_bytes)
 {
 	static const struct run_unit units[] = { { "MiB", MIB },

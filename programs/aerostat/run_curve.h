@@ -20,6 +20,14 @@ struct run_span {
 	double end;
 };
 
+/* Ticks of an axis of time: step * n for first <= n <= last. */
+struct run_ticks {
+	double step;
+	int64_t first;
+	int64_t last;
+	int decimals; /* to write them with */
+};
+
 /* How far a way of the balloon is. */
 struct run_progress {
 	bool is_begun;	 /* a target was set; else the rest means nothing */
@@ -114,6 +122,19 @@ uint64_t run_step_bytes(uint64_t top_bytes, unsigned int most);
  * Source:  none.
  */
 double run_step_seconds(double seconds, unsigned int most);
+
+/**
+ * run_time_ticks() - The ticks of an axis of time.
+ * @span: From 0 on, not shorter than a millisecond.
+ * @most: Steps at most, at least 1.
+ *
+ * Shape:   all within the span, both ends included; where it is short there may be none.
+ * Owner:   nothing changes hands.
+ * Errors:  none.
+ * Context: any.
+ * Source:  none.
+ */
+struct run_ticks run_time_ticks(struct run_span span, unsigned int most);
 
 /**
  * run_unit_of() - The unit to write a step and its multiples in.

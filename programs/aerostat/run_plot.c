@@ -158,20 +158,16 @@ static void put_byte_axis(const struct plot *plot)
 
 static void put_time_axis(const struct plot *plot)
 {
-	double length = plot->span.end - plot->span.begin;
-	double step = run_step_seconds(length, TIME_STEPS), tick;
-	int decimals = step < 0.01 ? 3 : step < 0.1 ? 2 : step < 1 ? 1 : 0;
+	struct run_ticks ticks = run_time_ticks(plot->span, TIME_STEPS);
+	int64_t n;
 
 	fprintf(plot->out, "<path class='axis' d='M%d %dH%d'/>\n", LEFT, BOTTOM, RIGHT);
-	for (tick = step * (double)(int64_t)(plot->span.begin / step);
-	     tick <= plot->span.end + step / 1000; tick += step) {
-		double x = x_of(plot, tick);
+	for (n = ticks.first; n <= ticks.last; n++) {
+		double x = x_of(plot, ticks.step * (double)n);
 
-		if (tick < plot->span.begin - step / 1000)
-			continue;
 		fprintf(plot->out, "<path class='axis' d='M%.1f %dv6'/>", x, BOTTOM);
 		fprintf(plot->out, "<text x='%.1f' y='%d' text-anchor='middle'>%.*f</text>\n", x,
-			BOTTOM + 22, decimals, tick);
+			BOTTOM + 22, ticks.decimals, ticks.step * (double)n);
 	}
 	fprintf(plot->out, "<text x='%d' y='%d' text-anchor='middle'>%s</text>\n",
 		(LEFT + RIGHT) / 2, BOTTOM + 48, "seconds since the start of the run");

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "hosted/feature_text.h"
@@ -22,22 +21,25 @@ struct cell {
 	char text[32];
 };
 
-static struct cell make_cell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static struct cell make_cell(const char *format, ...)
+static struct cell make_text(const char *text)
 {
 	struct cell cell;
-	va_list args;
 
-	va_start(args, format);
-	vsnprintf(cell.text, sizeof(cell.text), format, args);
-	va_end(args);
+	snprintf(cell.text, sizeof(cell.text), "%s", text);
+	return cell;
+}
+
+static struct cell make_real(double number, int decimals, const char *unit)
+{
+	struct cell cell;
+
+	snprintf(cell.text, sizeof(cell.text), "%.*f %s", decimals, number, unit);
 	return cell;
 }
 
 static struct cell cell_if(bool is_known, struct cell cell)
 {
-	return is_known ? cell : make_cell("%s", none);
+	return is_known ? cell : make_text(none);
 }
 
 /* With a comma between thousands. */
@@ -58,7 +60,7 @@ static struct cell make_count(uint64_t number)
 
 static struct cell make_bytes(uint64_t bytes)
 {
-	return make_cell("%.1f MiB", (double)bytes / MIB);
+	return make_real((double)bytes / MIB, 1, "MiB");
 }
 
 /* Rows ----------------------------------------------------------------------------------------- */
@@ -97,11 +99,12 @@ static void put_features(FILE *out, const struct aero_virtio_features *features)
 
 	for (bit = 0; bit < 128; bit++) {
 		const char *name = aero_feature_name(bit);
-		struct cell number = make_cell("bit_%u", bit);
+		char number[16];
 
 		if (!(features->word[bit / 64] >> bit % 64 & 1))
 			continue;
-		name = name ? name : number.text;
+		snprintf(number, sizeof(number), "bit_%u", bit);
+		name = name ? name : number;
 		if (used + 1 + (int)strlen(name) > COLUMNS)
 			used = fprintf(out, "\n%*s", INDENT + NAME_WIDTH - 1, "") - 1;
 		used += fprintf(out, " %s", name);
@@ -123,7 +126,7 @@ static void put_setting(FILE *out, const struct run_result *result)
 
 static struct cell make_rate(const struct run_way *way)
 {
-	return make_cell("%.2f GiB/s", run_way_bytes_per_second(way) / GIB);
+	return make_real(run_way_bytes_per_second(way) / GIB, 2, "GiB/s");
 }
 
 static void put_ways(FILE *out, const struct run_result *result)
@@ -132,15 +135,15 @@ static void put_ways(FILE *out, const struct run_result *result)
 	bool is_in = run_way_is_done(in), is_back = run_way_is_done(back);
 
 	fputc('\n', out);
-	put_pair(out, "", make_cell("inflate"), make_cell("deflate"));
-	put_pair(out, "Time", cell_if(is_in, make_cell("%.3f s", in->seconds)),
-		 cell_if(is_back, make_cell("%.3f s", back->seconds)));
+	put_pair(out, "", make_text("inflate"), make_text("deflate"));
+	put_pair(out, "Time", cell_if(is_in, make_real(in->seconds, 3, "s")),
+		 cell_if(is_back, make_real(back->seconds, 3, "s")));
 	put_pair(out, "Rate", cell_if(is_in, make_rate(in)), cell_if(is_back, make_rate(back)));
 	put_pair(out, "Requests", cell_if(is_in, make_count(in->requests)),
 		 cell_if(is_back, make_count(back->requests)));
 	put_pair(out, "Frames of 4 KiB", cell_if(is_in, make_count(in->frames)),
 		 cell_if(is_back, make_count(back->frames)));
-	put_pair(out, "Merged runs", cell_if(is_in, make_count(in->runs)), make_cell("%s", none));
+	put_pair(out, "Merged runs", cell_if(is_in, make_count(in->runs)), make_text(none));
 	put_pair(out, "Discard calls", cell_if(is_in, make_count(in->discards)),
 		 cell_if(is_back, make_count(back->discards)));
 	put_pair(out, "Discard asked", cell_if(is_in, make_bytes(in->discard_asked_bytes)),
@@ -159,8 +162,8 @@ static void put_memory(FILE *out, const struct run_result *result)
 	const struct run_guest_memory *before = &result->guest_before;
 	const struct run_guest_memory *inflated = &result->guest_inflated;
 	const struct run_guest_memory *after = &result->guest_after;
-	const struct cell head[] = { make_cell("before"), make_cell("inflated"),
-				     make_cell("after") };
+	const struct cell head[] = { make_text("before"), make_text("inflated"),
+				     make_text("after") };
 	const struct cell free_memory[] = { make_guest(before, before->free_bytes),
 					    make_guest(inflated, inflated->free_bytes),
 					    make_guest(after, after->free_bytes) };
@@ -204,6 +207,7 @@ static void put_statistics(FILE *out, const json_t *statistics)
 	json_t *values = json_object_get(statistics, "values"), *value;
 	json_t *unknown = json_object_get(statistics, "unknown");
 	const char *key;
+	char name[32];
 
 	if (!statistics)
 		return;
@@ -211,7 +215,10 @@ static void put_statistics(FILE *out, const json_t *statistics)
 	json_object_foreach(values, key, value)
 		put_stat(out, key, (uint64_t)json_number_value(value));
 	json_object_foreach(unknown, key, value)
-		put_stat(out, make_cell("tag %s", key).text, (uint64_t)json_number_value(value));
+	{
+		snprintf(name, sizeof(name), "tag %s", key);
+		put_stat(out, name, (uint64_t)json_number_value(value));
+	}
 }
 
 /* The verdict ---------------------------------------------------------------------------------- */

@@ -85,7 +85,8 @@ static bool is_terminal(FILE *out)
 {
 	const char *term = getenv("TERM");
 
-	return fileno(out) >= 0 && isatty(fileno(out)) && term && term[0] && strcmp(term, "dumb");
+	return fileno(out) >= 0 && isatty(fileno(out)) && term && term[0] &&
+	       strcmp(term, "dumb") != 0;
 }
 
 /* The user's own locale, whether or not the program has set it. */

@@ -117,17 +117,40 @@ static void test_step_bytes_is_round_and_not_too_many(void **state)
 
 static void test_step_seconds_is_not_too_many(void **state)
 {
-	double seconds;
-	unsigned int most;
+	unsigned int most, i;
+	double seconds = 0.001;
 
 	(void)state;
-	for (seconds = 0.001; seconds < 1e7; seconds *= 1.7)
+	for (i = 0; i < 44; i++) {
 		for (most = 1; most < 12; most++)
 			assert_true(seconds / run_step_seconds(seconds, most) <= most);
+		seconds *= 1.7;
+	}
+	assert_true(seconds > 1e7);
 	assert_true(run_step_seconds(10, 10) == 1);
 	assert_true(run_step_seconds(10.5, 10) == 2);
 	assert_true(run_step_seconds(0.25, 6) == 0.05);
 	assert_true(run_step_seconds(100, 4) == 30);
+}
+
+static void check_ticks(double begin, double end, int64_t first, int64_t last, int decimals)
+{
+	struct run_span span = { begin, end };
+	struct run_ticks ticks = run_time_ticks(span, 5);
+
+	assert_int_equal(ticks.first, first);
+	assert_int_equal(ticks.last, last);
+	assert_int_equal(ticks.decimals, decimals);
+}
+
+static void test_time_ticks_lie_within_span(void **state)
+{
+	(void)state;
+	check_ticks(0, 5, 0, 5, 0);
+	check_ticks(0.1, 4.9, 1, 4, 0);
+	check_ticks(0.3, 0.7, 3, 7, 1);		  /* both ends, in spite of rounding */
+	check_ticks(99.31, 99.39, 4966, 4969, 2); /* 99.32 to 99.38 */
+	check_ticks(100, 100.004, 100000, 100004, 3);
 }
 
 static void test_unit_of_step_divides_it(void **state)
@@ -222,6 +245,7 @@ int main(void)
 		cmocka_unit_test(test_top_bytes_covers_memory_and_samples),
 		cmocka_unit_test(test_step_bytes_is_round_and_not_too_many),
 		cmocka_unit_test(test_step_seconds_is_not_too_many),
+		cmocka_unit_test(test_time_ticks_lie_within_span),
 		cmocka_unit_test(test_unit_of_step_divides_it),
 		cmocka_unit_test(test_progress_without_target_has_not_begun),
 		cmocka_unit_test(test_progress_half_way_counts_latest_half_second),
