@@ -65,13 +65,7 @@ struct aero_host_memory {
 	 */
 	enum aero_status (*discard)(void *ctx, struct aero_range range, uint64_t *out_freed_bytes);
 
-	/*
-	 * populate - Back a range again before the guest touches it. Optional: NULL means that memory
-	 * comes back by itself at first touch.
-	 */
-	enum aero_status (*populate)(void *ctx, struct aero_range range);
-
-	/* Read by the device at each start. */
+	/* Read at init() and again at each memory_changed(). */
 	struct aero_backing backing;
 };
 
