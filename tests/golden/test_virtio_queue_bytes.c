@@ -181,6 +181,9 @@ static void test_split_indirect_event_idx_over_the_wrap(void **state)
 	check_changes(second, TEST_ARRAY_SIZE(second));
 	assert_int_equal(aero_virtio_queue_pop(&queue, &chain), AERO_EAGAIN);
 	check_changes(armed, TEST_ARRAY_SIZE(armed));
+	/* "MUST set flags to 0": kicks end because the index moves no more. */
+	assert_false(aero_virtio_queue_set_kicks(&queue, false));
+	check_changes(armed, TEST_ARRAY_SIZE(armed));
 	assert_int_equal(aero_virtio_queue_stop(&queue), 1);
 }
 
