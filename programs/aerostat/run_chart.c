@@ -185,10 +185,10 @@ static void put_time_axis(struct run_frame *frame, const struct canvas *canvas)
 	run_frame_next(frame);
 }
 
-static void put_legend(struct run_frame *frame, const struct run_samples *samples)
+static void put_legend(struct run_frame *frame, const struct run_samples *samples, bool is_live)
 {
 	const struct run_sample *last = samples->count ? &samples->at[samples->count - 1] : NULL;
-	bool has_numbers = last && frame->columns >= 76;
+	bool has_numbers = is_live && last && frame->columns >= 76;
 	unsigned int curve;
 	char number[32];
 
@@ -207,7 +207,7 @@ static void put_legend(struct run_frame *frame, const struct run_samples *sample
 }
 
 bool run_chart_draw(struct run_frame *frame, unsigned int lines, const struct run_samples *samples,
-		    struct run_span span, uint64_t top_bytes)
+		    struct run_span span, uint64_t top_bytes, bool is_live)
 {
 	struct canvas canvas = {
 		.columns = frame->columns - LABEL_COLUMNS - 1,
@@ -228,7 +228,7 @@ bool run_chart_draw(struct run_frame *frame, unsigned int lines, const struct ru
 	for (row = 0; row < canvas.rows; row++)
 		put_row(frame, &canvas, row);
 	put_time_axis(frame, &canvas);
-	put_legend(frame, samples);
+	put_legend(frame, samples, is_live);
 	free(canvas.cells);
 	return true;
 }

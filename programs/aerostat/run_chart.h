@@ -21,15 +21,16 @@
  * @samples:   The curve; may be empty.
  * @span:      The piece of time to show; longer than 0.
  * @top_bytes: Of the vertical axis, at least the highest sample.
+ * @is_live:   Whether the last numbers are of interest: they stand in the legend.
  *
- * Shape:   plot with axes, labels in round numbers with units, legend with the last numbers. Ends
- *          within its last line. Where curves meet, actual covers host-resident covers target.
+ * Shape:   plot with axes, labels in round numbers with units, and a legend. Ends within its
+ *          last line. Where curves meet, actual covers host-resident covers target.
  * Owner:   read only.
  * Errors:  false without memory; the picture is incomplete then.
  * Context: any.
  * Source:  none.
  */
 bool run_chart_draw(struct run_frame *frame, unsigned int lines, const struct run_samples *samples,
-		    struct run_span span, uint64_t top_bytes);
+		    struct run_span span, uint64_t top_bytes, bool is_live);
 
 #endif

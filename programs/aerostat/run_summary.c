@@ -11,7 +11,7 @@
 #define INDENT 2
 #define NAME_WIDTH 22
 #define CELL_WIDTH 16
-#define COLUMNS 100
+#define COLUMNS 80
 
 /* Of a cell that was not measured, or has no meaning. */
 static const char none[] = "-";
@@ -242,11 +242,11 @@ static void put_checks(FILE *out, const struct run_result *result)
 	fprintf(out, "%*s%s the ledger agrees: ", INDENT, "", mark(result->is_ledger_agreed));
 	fprintf(out, "%s of ", make_count(result->ledger_bytes / AERO_FRAME_BYTES).text);
 	fprintf(out, "%s frames\n", make_count(result->actual_bytes / AERO_FRAME_BYTES).text);
-	fprintf(out, "%*s%s the host got memory back: %.1f of %.1f MiB that were resident", INDENT,
+	fprintf(out, "%*s%s the host got memory back: %.1f of %.1f MiB under the balloon", INDENT,
 		"", mark(result->is_memory_freed), freed / MIB, under / MIB);
 	if (under > 0)
-		fprintf(out, " (%.1f %%; 95 %% or more)", freed / under * 100);
-	fputc('\n', out);
+		fprintf(out, " (%.1f %%)", freed / under * 100);
+	fputs(result->is_memory_freed ? "\n" : "; 95 % needed\n", out);
 }
 
 static void put_ending(FILE *out, const struct run_result *result)
@@ -265,7 +265,7 @@ static void put_ending(FILE *out, const struct run_result *result)
 	if (run_result_is_good(result))
 		fprintf(out,
 			"Good: the guest gave %.1f MiB, the host got the memory, "
-			"and the guest has it again.\n",
+			"the guest has it back.\n",
 			(double)result->actual_bytes / MIB);
 	else if (result->failure[0])
 		fprintf(out, "Failed while %s: %s\n", doing[result->reached],

@@ -362,7 +362,7 @@ static bool put_chart(struct run_view *view, struct run_frame *frame, struct win
 {
 	run_frame_next(frame);
 	return run_chart_draw(frame, chart_lines(size), samples, find_span(view, samples, is_last),
-			      run_top_bytes(samples, view->memory_bytes));
+			      run_top_bytes(samples, view->memory_bytes), !is_last);
 }
 
 /* Draws what there is room for: at least a bar. */

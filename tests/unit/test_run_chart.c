@@ -14,7 +14,7 @@ static char *draw(const struct run_samples *samples, struct run_span span, uint6
 	unsigned int i;
 
 	assert_true(run_frame_open(&frame, COLUMNS, is_rich));
-	assert_true(run_chart_draw(&frame, LINES, samples, span, top_bytes));
+	assert_true(run_chart_draw(&frame, LINES, samples, span, top_bytes, true));
 	assert_true(run_frame_finish(&frame));
 	assert_int_equal(frame.lines, LINES);
 	for (i = 0; i < frame.lines; i++)
@@ -204,7 +204,7 @@ static void test_chart_every_size_keeps_its_bounds(void **state)
 	for (columns = RUN_CHART_MIN_COLUMNS; columns < 140; columns++) {
 		for (lines = RUN_CHART_MIN_LINES; lines < 30; lines += 3) {
 			assert_true(run_frame_open(&frame, columns, columns & 1));
-			assert_true(run_chart_draw(&frame, lines, &samples, span, 512 * MIB));
+			assert_true(run_chart_draw(&frame, lines, &samples, span, 512 * MIB, true));
 			assert_true(run_frame_finish(&frame));
 			assert_int_equal(frame.lines, lines);
 			for (i = 0; i < lines; i++)

@@ -50,7 +50,7 @@ static void test_summary_whole_run_has_every_number(void **state)
 	check_row("tag 77                               9\n");
 	check_row("ok   the guest reports the target: 256.0 of 256.0 MiB\n");
 	check_row("ok   the ledger agrees: 65,536 of 65,536 frames\n");
-	check_row("240.0 of 241.0 MiB that were resident (99.6 %; 95 % or more)\n");
+	check_row("240.0 of 241.0 MiB under the balloon (99.6 %)\n");
 	check_row("Good: ");
 }
 
@@ -92,7 +92,7 @@ static void test_summary_nothing_resident_divides_nothing(void **state)
 	result.is_memory_freed = false;
 	result.resident_inflated_bytes = result.resident_before_bytes + MIB;
 	print(run_verdict_print, &result);
-	check_row("NOT  the host got memory back: -1.0 of 0.0 MiB that were resident\n");
+	check_row("-1.0 of 0.0 MiB under the balloon; 95 % needed\n");
 }
 
 static void test_summary_words_of_a_bad_guest_are_cleaned(void **state)

@@ -263,7 +263,8 @@ static void check_picture(const struct terminal *term)
 	assert_int_equal(count_on_screen(term, "Done"), 1);
 	assert_int_equal(count_on_screen(term, "Inflating"), 0);
 	assert_int_equal(count_on_screen(term, "256 MiB"), 1);
-	assert_int_equal(count_on_screen(term, "host-resident 160.0 MiB"), 1);
+	assert_int_equal(count_on_screen(term, "host-resident"), 1);
+	assert_true(count(term->bytes, "160.0 MiB") >= 1);
 	assert_int_equal(count_on_screen(term, "100 %  256.0 of 256.0 MiB"), 1);
 	assert_int_equal(count_on_screen(term, "a line of the ?[2Jlog"), 1);
 	assert_int_equal(term->column, 0);
