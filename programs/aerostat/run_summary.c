@@ -285,8 +285,11 @@ void run_summary_print(FILE *out, const struct run_result *result)
 {
 	fputc('\n', out);
 	put_setting(out, result);
-	put_ways(out, result);
-	put_memory(out, result);
+	/* Before that nothing was measured. */
+	if (result->reached >= RUN_INFLATING) {
+		put_ways(out, result);
+		put_memory(out, result);
+	}
 	put_statistics(out, result->statistics);
 	fputc('\n', out);
 	run_verdict_print(out, result);
