@@ -35,17 +35,17 @@ static uint64_t blocks_bytes(int fd)
 	return fstat(fd, &stat) ? 0 : (uint64_t)stat.st_blocks * BLOCK_BYTES;
 }
 
-uint64_t aero_guest_memory_resident_anonymous(const void *addr, uint64_t bytes)
+uint64_t aero_guest_memory_resident_anonymous(void *addr, uint64_t bytes)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	const uint8_t *at = addr;
+	uint8_t *at = addr;
 	uint64_t resident = 0;
 	uint8_t present[4096];
 
 	while (bytes) {
 		uint64_t n = bytes < sizeof(present) * page ? bytes : sizeof(present) * page;
 
-		if (mincore((void *)(uintptr_t)at, n, present))
+		if (mincore(at, n, present))
 			return resident;
 		for (uint64_t i = 0; i < (n + page - 1) / page; i++)
 			resident += present[i] & 1 ? page : 0;

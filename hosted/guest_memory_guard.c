@@ -20,10 +20,10 @@
 #define GUARDS_MAX 256
 
 struct guard {
-	atomic_bool is_taken;
 	atomic_uintptr_t start; /* 0: not in force */
 	atomic_uintptr_t end;
 	atomic_size_t page_bytes;
+	atomic_bool is_taken;
 	atomic_bool has_lost;
 };
 
@@ -64,7 +64,7 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 		return;
 	}
 	bytes = atomic_load(&guard->page_bytes);
-	page = (void *)(addr & ~(uintptr_t)(bytes - 1));
+	page = (uint8_t *)info->si_addr - (addr & (bytes - 1));
 	if (mmap(page, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 		 0) == MAP_FAILED) {
 		pass_on(number, info, context);

@@ -27,7 +27,7 @@ enum aero_status aero_guest_memory_discard(void *ctx, struct aero_range range,
 					   uint64_t *out_freed_bytes);
 
 /* How many bytes of private memory are resident. */
-uint64_t aero_guest_memory_resident_anonymous(const void *addr, uint64_t bytes);
+uint64_t aero_guest_memory_resident_anonymous(void *addr, uint64_t bytes);
 
 /* guest_memory_guard.c: a slot of the SIGBUS handler, or -1 when all are taken. */
 void aero_guest_guard_install(void);

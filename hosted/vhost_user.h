@@ -65,8 +65,8 @@ struct aero_vhost_user_ops {
 	uint64_t (*get_features)(void *ctx);
 
 	/*
-	 * The driver's choice, a subset of get_features(). Sent again for each new driver: where the
-	 * front end has no STATUS, this is the only sign that a driver came or went.
+	 * The driver's choice, a subset of get_features(). Sent again for each new driver: where
+	 * the front end has no STATUS, this is the only sign that a driver came or went.
 	 */
 	enum aero_status (*set_features)(void *ctx, uint64_t features);
 

@@ -324,9 +324,9 @@ enum aero_status aero_vhost_user_set_vring_kick(struct aero_vhost_user_conn *con
 						struct aero_vhost_user_request *req)
 {
 	struct aero_vhost_user_ring *ring;
-	uint32_t index;
+	uint32_t index = 0;
 	int old;
-	int fd;
+	int fd = -1;
 	enum aero_status status = parse_fd(conn, req, &index, &fd);
 
 	if (status != AERO_OK)
@@ -363,8 +363,8 @@ enum aero_status aero_vhost_user_set_vring_call(struct aero_vhost_user_conn *con
 						struct aero_vhost_user_request *req)
 {
 	struct aero_vhost_user_ring *ring;
-	uint32_t index;
-	int fd;
+	uint32_t index = 0;
+	int fd = -1;
 	enum aero_status status = parse_fd(conn, req, &index, &fd);
 
 	if (status != AERO_OK)
@@ -381,8 +381,8 @@ enum aero_status aero_vhost_user_set_vring_call(struct aero_vhost_user_conn *con
 enum aero_status aero_vhost_user_set_vring_err(struct aero_vhost_user_conn *conn,
 					       struct aero_vhost_user_request *req)
 {
-	uint32_t index;
-	int fd;
+	uint32_t index = 0;
+	int fd = -1;
 	enum aero_status status = parse_fd(conn, req, &index, &fd);
 
 	if (status == AERO_OK)

@@ -146,24 +146,28 @@ struct received {
 	bool is_cut; /* more descriptors than there is room for */
 };
 
-static void collect_fds(struct msghdr *msg, struct received *out)
+static void collect(const struct cmsghdr *c, struct received *out)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < count; i++) {
-			int fd;
+	for (size_t i = 0; i < count; i++) {
+		int fd;
 
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (out->fd_count < AERO_VHOST_USER_FDS_MAX) {
-				out->fds[out->fd_count++] = fd;
-				continue;
-			}
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+		if (out->fd_count < AERO_VHOST_USER_FDS_MAX) {
+			out->fds[out->fd_count++] = fd;
+		} else {
 			close(fd);
 			out->is_cut = true;
 		}
+	}
+}
+
+static void collect_fds(struct msghdr *msg, struct received *out)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			collect(c, out);
 	}
 	out->is_cut = out->is_cut || msg->msg_flags & MSG_CTRUNC;
 }
