@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What discarding costs by when and how it is done: the frames of a real guest's requests, collected
- * by the ledger, merged per request, or one by one, against single big hole punches over as much
- * resident memory. On 4 KiB pages (a memfd) and on huge pages (a tmpfs mounted huge=always in a
- * mount namespace of our own).
+ * What discarding costs by when and how it is done: the frames of a real guest's requests,
+ * collected by the ledger, merged per request, or one by one, against single big hole punches over
+ * as much resident memory. On 4 KiB pages (a memfd) and on huge pages (a tmpfs mounted huge=always
+ * in a mount namespace of our own).
  */
 #include "bench.h"
 #include "trace.h"
@@ -201,8 +201,8 @@ static void bench_small_pages(void)
 	rig_init(&rig, fd);
 	run_rounds(&rig, &times);
 	note_times("4 KiB pages", &times);
-	bench_figure("discard_vs_single_punch_ratio", bench_median(times.ratio[SINGLE], ROUNDS), "x",
-		     BENCH_AT_LEAST, 0.9, ROUNDS);
+	bench_figure("discard_vs_single_punch_ratio", bench_median(times.ratio[SINGLE], ROUNDS),
+		     "x", BENCH_AT_LEAST, 0.9, ROUNDS);
 	bench_figure("discard_vs_per_page_ratio", bench_median(times.ratio[FRAME], ROUNDS), "x",
 		     BENCH_AT_LEAST, 3.5, ROUNDS);
 	rig_fini(&rig);

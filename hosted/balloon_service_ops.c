@@ -9,8 +9,8 @@
 #include <string.h>
 
 /* What a front end without a status means when it enables the first ring. */
-#define STATUS_LIVE                                                                              \
-	(AERO_VIRTIO_STATUS_ACKNOWLEDGE | AERO_VIRTIO_STATUS_DRIVER |                             \
+#define STATUS_LIVE                                                   \
+	(AERO_VIRTIO_STATUS_ACKNOWLEDGE | AERO_VIRTIO_STATUS_DRIVER | \
 	 AERO_VIRTIO_STATUS_FEATURES_OK | AERO_VIRTIO_STATUS_DRIVER_OK)
 
 static bool has_status(const struct aero_balloon_service *service)

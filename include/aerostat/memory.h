@@ -39,29 +39,29 @@ struct aero_host_memory {
 	/*
 	 * translate - The host address of guest memory.
 	 *
-	 * Answers a pointer to guest-physical address gpa that is valid for *len bytes, after lowering
-	 * *len where the region ends sooner; NULL where gpa is not guest memory or access is not
-	 * allowed. *len is at least 1 on entry and, with an answer, on return. The pointer stays valid
-	 * until the VMM calls the device's memory_changed().
+	 * Answers a pointer to guest-physical address gpa that is valid for *len bytes, after
+	 * lowering *len where the region ends sooner; NULL where gpa is not guest memory or access
+	 * is not allowed. *len is at least 1 on entry and, with an answer, on return. The pointer stays
+	 * valid until the VMM calls the device's memory_changed().
 	 */
 	void *(*translate)(void *ctx, aero_gpa gpa, size_t *len, enum aero_access access);
 
 	/*
 	 * is_ram - Whether every frame of a range is guest memory that may be discarded.
 	 *
-	 * Called for each run a guest names, before anything is recorded. Answers how many frames from
-	 * range.first on are such memory, without a hole: range.count means all, 0 means not even the
-	 * first.
+	 * Called for each run a guest names, before anything is recorded. Answers how many frames
+	 * from range.first on are such memory, without a hole: range.count means all, 0 means not
+	 * even the first.
 	 */
 	uint64_t (*is_ram)(void *ctx, struct aero_range range);
 
 	/*
 	 * discard - Give the host its memory back.
 	 *
-	 * After AERO_OK the range reads as zeros and holds no host memory (where it is aligned to the
-	 * backing's discard_order; unaligned ends may stay). *out_freed_bytes is what the host really
-	 * got back, as well as the VMM can tell. AERO_EIO: the host failed, nothing is known about the
-	 * range, the device counts it and goes on.
+	 * After AERO_OK the range reads as zeros and holds no host memory (where it is aligned to
+	 * the backing's discard_order; unaligned ends may stay). *out_freed_bytes is what the host
+	 * really got back, as well as the VMM can tell. AERO_EIO: the host failed, nothing is known
+	 * about the range, the device counts it and goes on.
 	 */
 	enum aero_status (*discard)(void *ctx, struct aero_range range, uint64_t *out_freed_bytes);
 

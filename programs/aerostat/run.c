@@ -20,21 +20,23 @@ struct files {
 	const char *plot;
 };
 
-enum { OPT_GUEST = 256,
-       OPT_MEMORY,
-       OPT_BALLOON,
-       OPT_DIRTY,
-       OPT_KERNEL,
-       OPT_MODULES,
-       OPT_APPEND,
-       OPT_MEMORY_DIR,
-       OPT_FEATURES,
-       OPT_DISCARD,
-       OPT_IDLE,
-       OPT_TIMEOUT,
-       OPT_TRACE,
-       OPT_JSON,
-       OPT_PLOT };
+enum {
+	OPT_GUEST = 256,
+	OPT_MEMORY,
+	OPT_BALLOON,
+	OPT_DIRTY,
+	OPT_KERNEL,
+	OPT_MODULES,
+	OPT_APPEND,
+	OPT_MEMORY_DIR,
+	OPT_FEATURES,
+	OPT_DISCARD,
+	OPT_IDLE,
+	OPT_TIMEOUT,
+	OPT_TRACE,
+	OPT_JSON,
+	OPT_PLOT
+};
 
 static const struct option long_options[] = {
 	{ "guest", required_argument, NULL, OPT_GUEST },
@@ -61,7 +63,7 @@ static const struct option long_options[] = {
 static const char help[] =
 	"usage: aerostat run [OPTION]...\n"
 	"\n"
-	"Boots an unmodified Linux guest with a virtio-balloon device of ours, lets it dirty most of\n"
+	"Boots an unmodified Linux guest with our virtio-balloon device, lets it dirty most of\n"
 	"its memory, takes memory away, shows that the host really got it, and gives it back.\n"
 	"\n"
 	"  --guest uml        which guest: User Mode Linux (default)\n"
@@ -71,7 +73,7 @@ static const char help[] =
 	"  --kernel FILE      another UML kernel (linux.uml)\n"
 	"  --modules DIR      its modules (/usr/lib/uml/modules)\n"
 	"  --append TEXT      more kernel parameters\n"
-	"  --memory-dir DIR   where guest memory lies (/dev/shm); a tmpfs mounted with huge=always\n"
+	"  --memory-dir DIR   where guest memory lies (/dev/shm); a tmpfs with huge=always\n"
 	"                     backs it with huge pages\n"
 	"  --features LIST    features to offer, see 'aerostat help device'\n"
 	"  --discard MODE     collect (default), request, frame or none: for comparisons\n"

@@ -52,7 +52,7 @@ struct run_guest_memory {
 
 /* A counter's movement over a phase, and everything else of one way of the balloon. */
 struct run_way {
-	double seconds;	  /* from the new target until actual = target and nothing is pending */
+	double seconds; /* from the new target until actual = target and nothing is pending */
 	uint64_t requests;
 	uint64_t frames;
 	uint64_t runs;
@@ -80,8 +80,8 @@ struct run_result {
 	struct run_way inflate;
 	struct run_way deflate;
 	double phase_begin[RUN_PHASES]; /* seconds; of those reached */
-	json_t *statistics; /* as of aero_balloon_json_statistics(); NULL: none came */
-	json_t *counters;   /* at the end, as of aero_balloon_json_counters(); NULL: none yet */
+	json_t *statistics;		/* as of aero_balloon_json_statistics(); NULL: none came */
+	json_t *counters; /* at the end, as of aero_balloon_json_counters(); NULL: none yet */
 	const char *discard_mode; /* collect, request, frame, none */
 	const char *backing;	  /* what the guest's memory is backed by, for people */
 

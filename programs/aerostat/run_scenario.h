@@ -81,8 +81,8 @@ struct run {
  * @result:  Zeroed; what was measured.
  * @samples: Empty; the curve.
  *
- * Shape:   answers the number of a signal that ended it, or 0. Whatever happens, no process, file or
- *          socket is left.
+ * Shape:   answers the number of a signal that ended it, or 0. Whatever happens, no process, file
+ *          or socket is left.
  * Owner:   the caller frees samples->at.
  * Errors:  in result->failure.
  * Context: sleep.

@@ -63,12 +63,12 @@ struct aero_ledger_counters {
 	uint64_t cancelled;	 /* returned while pending: no discard was needed */
 	/* acknowledged without a discard: not a whole backing page, inhibited, or memory gone */
 	uint64_t dropped;
-	uint64_t discards;	 /* calls */
-	uint64_t discard_failures;	/* calls that the host failed */
-	uint64_t discard_asked_bytes;	/* of the calls that succeeded */
-	uint64_t discard_freed_bytes;	/* what the host said it got back */
-	uint64_t blocks_whole;		/* blocks of the backing discarded whole */
-	uint64_t blocks_split;		/* discards that took only a part of a block */
+	uint64_t discards;	      /* calls */
+	uint64_t discard_failures;    /* calls that the host failed */
+	uint64_t discard_asked_bytes; /* of the calls that succeeded */
+	uint64_t discard_freed_bytes; /* what the host said it got back */
+	uint64_t blocks_whole;	      /* blocks of the backing discarded whole */
+	uint64_t blocks_split;	      /* discards that took only a part of a block */
 };
 
 /* Private; public only so that it can be embedded. */

@@ -24,11 +24,11 @@ extern "C" {
  * @dev:    Uninitialised.
  * @config: Copied.
  *
- * Shape:   target 0, no driver. offered holds the balloon's bits 0 to 5 and whatever of INDIRECT_DESC,
- *          EVENT_IDX, RING_PACKED, IN_ORDER, VERSION_1 the transport carries.
+ * Shape:   target 0, no driver. offered holds the balloon's bits 0 to 5 and whatever of
+ *          INDIRECT_DESC, EVENT_IDX, RING_PACKED, IN_ORDER, VERSION_1 the transport carries.
  * Owner:   the caller owns dev and calls fini().
- * Errors:  AERO_EINVAL: a member that is not optional is missing, config_bytes is not 8, 12 or 16 or
- *          too small for the features, or a feature is offered that the device does not have.
+ * Errors:  AERO_EINVAL: a member that is not optional is missing, config_bytes is not 8, 12 or 16
+ *          or too small for the features, or a feature is offered that the device does not have.
  * Context: any.
  * Source:  VIRTIO 1.4, 5.5.
  */
@@ -67,7 +67,8 @@ enum aero_status aero_virtio_balloon_host_accept(struct aero_virtio_balloon *dev
  * @status: The byte; 0 resets the device.
  *
  * Shape:   answers the status as the driver reads it back. With DRIVER_OK every queue is looked at,
- *          kicked or not. A transport without a status sets DRIVER_OK when the first queue is enabled.
+ *          kicked or not. A transport without a status sets DRIVER_OK when the first queue is
+ *          enabled.
  * Owner:   after a reset every frame is the guest's; the target stays.
  * Errors:  none.
  * Context: that of nodes.put().
@@ -123,9 +124,9 @@ enum aero_status aero_virtio_balloon_host_config_write(struct aero_virtio_balloo
  * Context: that of memory->translate().
  * Source:  VIRTIO 1.4, 5.5.2; Linux and QEMU number differently.
  */
-enum aero_status
-aero_virtio_balloon_host_queue_start(struct aero_virtio_balloon *dev, unsigned int index,
-				     const struct aero_virtio_queue_config *ring);
+enum aero_status aero_virtio_balloon_host_queue_start(struct aero_virtio_balloon *dev,
+						      unsigned int index,
+						      const struct aero_virtio_queue_config *ring);
 
 /**
  * aero_virtio_balloon_host_queue_stop() - Stop serving a ring.
@@ -242,8 +243,8 @@ enum aero_status aero_virtio_balloon_host_set_target(struct aero_virtio_balloon 
  *
  * Shape:   an event tells when they are there; read them with stats().
  * Owner:   the held buffer goes to the driver.
- * Errors:  AERO_ENOTSUP: the driver has no statistics queue. AERO_ESTATE: no driver. AERO_EAGAIN: the
- *          driver has not supplied a buffer yet, or has the last one still; it counts as asked.
+ * Errors:  AERO_ENOTSUP: the driver has no statistics queue. AERO_ESTATE: no driver. AERO_EAGAIN:
+ *          the driver has not supplied a buffer yet, or has the last one still; it counts as asked.
  * Context: that of ops->notify_queue().
  * Source:  VIRTIO 1.4, 5.5.6.3.
  */
@@ -259,8 +260,8 @@ enum aero_status aero_virtio_balloon_host_request_stats(struct aero_virtio_ballo
  * Context: any.
  * Source:  VIRTIO 1.4, 5.5.6.4.
  */
-const struct aero_virtio_balloon_stats *
-aero_virtio_balloon_host_stats(const struct aero_virtio_balloon *dev);
+const struct aero_virtio_balloon_stats *aero_virtio_balloon_host_stats(
+	const struct aero_virtio_balloon *dev);
 
 /**
  * aero_virtio_balloon_host_hint_start() - Begin a round of free page hinting.
@@ -304,8 +305,8 @@ enum aero_status aero_virtio_balloon_host_hint_done(struct aero_virtio_balloon *
  * aero_virtio_balloon_host_quiesce() - Come to rest, for a snapshot.
  * @dev: Initialised.
  *
- * Shape:   no new request is taken. step() finishes those begun and discards what is pending; then an
- *          event says drained, and guest memory is not changed or discarded until resume().
+ * Shape:   no new request is taken. step() finishes those begun and discards what is pending; then
+ *          an event says drained, and guest memory is not changed or discarded until resume().
  * Owner:   nothing changes hands.
  * Errors:  none.
  * Context: any.

@@ -34,8 +34,8 @@ enum aero_status aero_virtio_balloon_host_save(struct aero_virtio_balloon *dev,
  *
  * Shape:   the device is quiesced, as it was saved; resume() it.
  * Owner:   nodes are taken.
- * Errors:  AERO_EPROTO: no save() wrote this, or it does not fit the offered features or the memory;
- *          AERO_ENOMEM; those of the source. The device is as after init() then.
+ * Errors:  AERO_EPROTO: no save() wrote this, or it does not fit the offered features or the
+ *          memory; AERO_ENOMEM; those of the source. The device is as after init() then.
  * Context: that of the source and memory->translate().
  * Source:  design of Aerostat, section 4.
  */
