@@ -41,8 +41,8 @@ struct aero_host_memory {
 	 *
 	 * Answers a pointer to guest-physical address gpa that is valid for *len bytes, after
 	 * lowering *len where the region ends sooner; NULL where gpa is not guest memory or access
-	 * is not allowed. *len is at least 1 on entry and, with an answer, on return. The pointer stays
-	 * valid until the VMM calls the device's memory_changed().
+	 * is not allowed. *len is at least 1 on entry and, with an answer, on return. The pointer
+	 * stays valid until the VMM calls the device's memory_changed().
 	 */
 	void *(*translate)(void *ctx, aero_gpa gpa, size_t *len, enum aero_access access);
 

@@ -18,7 +18,7 @@ struct aero_virtio_features {
 
 /* What a queue of the device is for. */
 enum aero_virtio_balloon_role {
-	AERO_VIRTIO_BALLOON_ROLE_NONE = 0,  /* no negotiated feature uses it */
+	AERO_VIRTIO_BALLOON_ROLE_NONE = 0, /* no negotiated feature uses it */
 	AERO_VIRTIO_BALLOON_ROLE_INFLATE,
 	AERO_VIRTIO_BALLOON_ROLE_DEFLATE,
 	AERO_VIRTIO_BALLOON_ROLE_STATS,
@@ -37,12 +37,12 @@ struct aero_virtio_balloon_stat {
 };
 
 struct aero_virtio_balloon_stats {
-	uint32_t known;			       /* bit t: tag t was reported */
+	uint32_t known;				   /* bit t: tag t was reported */
 	uint64_t value[AERO_VIRTIO_BALLOON_STATS]; /* by tag */
-	uint32_t unknown_count;		       /* tags above 15 kept in unknown */
+	uint32_t unknown_count;			   /* tags above 15 kept in unknown */
 	struct aero_virtio_balloon_stat unknown[AERO_VIRTIO_BALLOON_STATS_UNKNOWN];
-	uint64_t time_ns;		       /* when they came; 0: never */
-	uint64_t sequence;		       /* how many times they came */
+	uint64_t time_ns;  /* when they came; 0: never */
+	uint64_t sequence; /* how many times they came */
 };
 
 /* Why discards are off. Bits: several may hold at once. */
@@ -55,14 +55,14 @@ enum aero_inhibit {
 
 /* Why the balloon is not at its target, as the host sees it. */
 enum aero_host_stall {
-	AERO_HOST_STALL_NONE = 0,     /* it is */
-	AERO_HOST_STALL_WORKING,      /* it moves */
-	AERO_HOST_STALL_NO_DRIVER,    /* no driver has taken the device */
-	AERO_HOST_STALL_PAUSED,	      /* the host quiesced the device */
-	AERO_HOST_STALL_BROKEN,	      /* the driver broke a queue; needs a reset */
-	AERO_HOST_STALL_SILENT,	      /* the driver has not answered this target at all */
-	AERO_HOST_STALL_SHORT,	      /* it began and stopped: the guest has no memory to give */
-	AERO_HOST_STALL_SHRINKING,    /* the guest takes frames back against the target */
+	AERO_HOST_STALL_NONE = 0,  /* it is */
+	AERO_HOST_STALL_WORKING,   /* it moves */
+	AERO_HOST_STALL_NO_DRIVER, /* no driver has taken the device */
+	AERO_HOST_STALL_PAUSED,	   /* the host quiesced the device */
+	AERO_HOST_STALL_BROKEN,	   /* the driver broke a queue; needs a reset */
+	AERO_HOST_STALL_SILENT,	   /* the driver has not answered this target at all */
+	AERO_HOST_STALL_SHORT,	   /* it began and stopped: the guest has no memory to give */
+	AERO_HOST_STALL_SHRINKING, /* the guest takes frames back against the target */
 };
 
 /* A round of free page hinting. */
@@ -98,12 +98,14 @@ struct aero_virtio_balloon_ops {
 	/* Optional. */
 	void (*event)(void *ctx, const struct aero_virtio_balloon_event *event);
 	/*
-	 * Optional: a range the guest hinted free in the current round. It may be in use again by the
+	 * Optional: a range the guest hinted free in the current round. It may be in use again by
+	 *           the
 	 * time of this call, so it may be left out of a copy, never discarded.
 	 */
 	void (*hint)(void *ctx, struct aero_range range);
 	/*
-	 * Optional: each run of an inflate or deflate request as the guest sent it, unchecked, and an
+	 * Optional: each run of an inflate or deflate request as the guest sent it, unchecked, and
+	 *           an
 	 * empty one at the end of each request. For recording.
 	 */
 	void (*trace)(void *ctx, bool is_inflate, struct aero_range run);
@@ -131,7 +133,7 @@ struct aero_virtio_balloon_counters {
 	uint64_t deflate_frames;
 	uint64_t ragged_requests; /* length not a multiple of 4; the rest was ignored */
 	uint64_t actual_writes;
-	uint64_t actual_mismatches; /* of those, unlike the ledger at that moment */
+	uint64_t actual_mismatches;	/* of those, unlike the ledger at that moment */
 	uint64_t config_writes_ignored; /* to fields that are the device's */
 	uint64_t stats_requests;
 	uint64_t stats_buffers;
@@ -184,7 +186,7 @@ struct aero_virtio_balloon_queue {
 	bool is_enabled;
 	bool has_work;
 	bool has_chain;
-	bool is_finishing; /* all of the chain is read (hints: its command), the rest is being done */
+	bool is_finishing;	/* all of it is read (hints: its command), the rest is being done */
 	struct aero_range rest; /* of a reported range, still to be discarded */
 };
 
@@ -211,8 +213,8 @@ struct aero_virtio_balloon {
 	bool is_first_stats;
 	bool has_answered; /* any sign of the driver since the target was set */
 	bool was_last_deflate;
-	bool has_moved; /* since the last step: progress, at a time that only step() is told */
-	uint8_t numbering; /* of the queues above 1: how the driver does it, as far as decided */
+	bool has_moved;	     /* since the last step: progress, at a time that only step() is told */
+	uint8_t numbering;   /* of the queues above 1: how the driver does it, as far as decided */
 	uint8_t optional_up; /* bits of their rings that were up when that was decided */
 	unsigned int turn;
 	uint64_t progress_ns;
