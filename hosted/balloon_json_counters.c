@@ -157,7 +157,8 @@ static json_t *why_missing(const struct aero_balloon_service *service)
 	if (!has_negotiated_stats(device))
 		return missing("not_negotiated",
 			       "the driver did not negotiate the statistics queue");
-	if (!device->counters.stats_buffers)
+	/* Of this driver: the counter knows those of earlier ones. */
+	if (device->is_first_stats)
 		return missing("no_buffer", "the driver has not supplied a buffer");
 	return missing("no_answer", "the driver has the buffer and has not answered");
 }
