@@ -50,6 +50,12 @@ class Control:
         self.number = 0
         self.events = []
 
+    def start(self, command, **members):
+        """Asks and does not wait for the answer."""
+        self.number += 1
+        request = dict(members, id=self.number, command=command)
+        self.socket.sendall((json.dumps(request) + "\n").encode())
+
     def read(self):
         line = self.stream.readline()
         if not line:
@@ -58,9 +64,7 @@ class Control:
 
     def ask(self, command, **members):
         """Answers what the device answers; events that come in between are kept."""
-        self.number += 1
-        request = dict(members, id=self.number, command=command)
-        self.socket.sendall((json.dumps(request) + "\n").encode())
+        self.start(command, **members)
         while True:
             answer = self.read()
             if "event" in answer:
@@ -92,7 +96,6 @@ class Daemon:
         self.socket_path = os.path.join(self.folder, "s")
         self.control_path = os.path.join(self.folder, "c")
         self.log_path = os.path.join(self.folder, "log")
-        self.controls = []
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [PROGRAM, "device", "--socket", self.socket_path, "--control", self.control_path,
@@ -103,14 +106,10 @@ class Daemon:
             text = "\n".join(self.lines())
             self.remove()
             raise AssertionError("the device did not start: " + text)
-        self.main_control = self.connect()
-
-    def connect(self):
-        self.controls.append(Control(self.control_path))
-        return self.controls[-1]
+        self.control = Control(self.control_path)
 
     def ask(self, command, **members):
-        return self.main_control.ask(command, **members)
+        return self.control.ask(command, **members)
 
     def status(self):
         return self.ask("status")
@@ -172,19 +171,14 @@ class Daemon:
 
     # Its end
 
-    def disconnect(self):
-        for control in self.controls:
-            control.close()
-        self.controls = []
-
     def kill(self):
-        self.disconnect()
+        self.control.close()
         self.process.kill()
         self.process.wait()
 
     def stop(self):
         """Answers its exit status, or a negative signal number."""
-        self.disconnect()
+        self.control.close()
         if self.is_alive():
             self.process.send_signal(signal.SIGTERM)
         try:

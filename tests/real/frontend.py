@@ -99,6 +99,21 @@ class Memory:
     def resident(self):
         return os.fstat(self.fd).st_blocks * 512
 
+    def held(self, first, count):
+        """How many bytes of these frames the host has given memory."""
+        at = self.offset(first * FRAME)
+        end = at + count * FRAME
+        total = 0
+        while at < end:
+            try:
+                at = os.lseek(self.fd, at, os.SEEK_DATA)
+            except OSError:
+                break
+            hole = os.lseek(self.fd, at, os.SEEK_HOLE)
+            total += max(0, min(hole, end) - at)
+            at = hole
+        return total
+
     def dirty(self, first, count):
         """Every frame gets content of its own, so that a lost or swapped one is found."""
         for frame in range(first, first + count):

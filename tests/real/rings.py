@@ -4,6 +4,7 @@
 import os
 import select
 import struct
+import time
 
 NEXT, WRITE, INDIRECT = 1, 2, 4
 SLOT_BYTES = 4096
@@ -83,6 +84,15 @@ class Ring:
                     raise AssertionError("used, but there was no interrupt")
                 raise AssertionError("a request was not answered within %g s" % seconds)
             os.eventfd_read(self.call_fd)
+
+    def is_quiet(self, seconds):
+        """Whether nothing is answered for that long."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.pop():
+                return False
+            time.sleep(0.01)
+        return True
 
     def finish(self, data, indirect=False):
         """One request, given and waited for. Answers its used length."""

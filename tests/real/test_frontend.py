@@ -307,7 +307,7 @@ class Rings(DeviceCase):
         guest.settle()
         guest.rings["inflate"].give(struct.pack("<I", FIRST_FRAME))
         guest.settle()
-        self.assertFalse(select.select([guest.rings["inflate"].call_fd], [], [], 0.1)[0])
+        self.assertTrue(guest.rings["inflate"].is_quiet(0.1))
         guest.enable_ring(0)
         guest.rings["inflate"].wait()
 
