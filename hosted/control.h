@@ -58,7 +58,7 @@ struct aero_control {
  * Owner:   the caller's; close() ends it.
  * Errors:  those of aero_unix_listener_open(); AERO_EIO: the loop cannot watch the socket. Nothing
  *          is left.
- * Context: the loop's thread.
+ * Context: the loop's thread. The process has to ignore SIGPIPE: libuv writes to clients that left.
  * Source:  docs/control.md.
  */
 enum aero_status aero_control_start(struct aero_control *control, uv_loop_t *loop,

@@ -263,7 +263,7 @@ static json_t *run_hint(struct aero_control_client *client,
 		aero_control_fail(error, "not_negotiated",
 				  "the driver did not negotiate free page hinting");
 	else if (status != AERO_OK)
-		aero_control_fail(error, "wrong_state", "hinting is %s",
+		aero_control_fail(error, "wrong_state", "not while hinting is %s",
 				  aero_balloon_hint_text(device->hint_state));
 	if (status != AERO_OK)
 		return NULL;
@@ -298,9 +298,10 @@ static json_t *run_resume(struct aero_control_client *client,
 	(void)request;
 	(void)out_later;
 	(void)error;
+	/* First: the device may drain while it learns the time. */
+	aero_control_wait_resumed(client->control);
 	aero_virtio_balloon_host_resume(present_device(client));
 	aero_balloon_service_wake(service_of(client));
-	aero_control_wait_resumed(client->control);
 	return aero_control_pause_answer(client->control);
 }
 

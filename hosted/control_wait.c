@@ -102,8 +102,7 @@ static void finish(struct aero_control_client *client, struct aero_control_wait 
 		aero_control_succeed(client, done.id,
 				     aero_control_stats_answer(client->control, reason, text));
 	} else if (!reason) {
-		aero_control_succeed(client, done.id,
-				     aero_balloon_json_status(client->control->config.service));
+		aero_control_succeed(client, done.id, aero_control_pause_answer(client->control));
 	} else {
 		aero_control_fail(&error, reason, "%s", text);
 		aero_control_refuse(client, done.id, &error);
@@ -120,7 +119,7 @@ static void finish_late(struct aero_control_client *client, struct aero_control_
 		finish(client, wait, "timed_out", "not drained in time; still pausing");
 	else if (device->is_quiesced)
 		finish(client, wait, "paused", "the device is paused");
-	else if (!device->counters.stats_buffers)
+	else if (device->is_first_stats)
 		finish(client, wait, "no_buffer", "the driver has not supplied a buffer");
 	else
 		finish(client, wait, "timed_out", "the guest did not answer in time");
