@@ -42,8 +42,10 @@ def tidy(build, entry, rules):
         marker = os.path.join(build, "tidy", name)
         if os.path.exists(marker):
             return ""
-    done = subprocess.run(["clang-tidy", "--quiet", "-p", build, path], cwd=tree.ROOT, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # glibc's tolower() as a macro counts as nesting of ours.
+    done = subprocess.run(["clang-tidy", "--quiet", "-p", build, "--extra-arg=-D__NO_CTYPE", path],
+                          cwd=tree.ROOT, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
     if done.returncode == 0:
         if marker:
             open(marker, "w").close()
