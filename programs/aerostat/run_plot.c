@@ -22,6 +22,9 @@
 /* Of text of 13 pixels, for what must fit into a width. */
 #define CHARACTER_WIDTH 7.4
 
+/* Room for a number beside a curve. */
+#define NOTE_WIDTH 76
+
 #define BYTE_STEPS 6
 #define TIME_STEPS 10
 
@@ -201,6 +204,10 @@ static void put_band(const struct plot *plot, enum run_phase phase, double begin
 		[RUN_ENDING] = "power off",
 		[RUN_OVER] = "",
 	};
+	/* Phases of the balloon stand out, and neighbours differ. */
+	static const char *const fills[RUN_PHASES] = {
+		"#eef1f5", "#f5f6f8", "#e2edf3", "#eef1f5", "#ebe6f2", "#f5f6f8", "",
+	};
 	double left, right;
 
 	if (end <= plot->span.begin || begin >= plot->span.end || end <= begin)
@@ -208,7 +215,7 @@ static void put_band(const struct plot *plot, enum run_phase phase, double begin
 	left = x_of(plot, begin < plot->span.begin ? plot->span.begin : begin);
 	right = x_of(plot, end > plot->span.end ? plot->span.end : end);
 	fprintf(plot->out, "<rect x='%.1f' y='%d' width='%.1f' height='%d' fill='%s'/>\n", left,
-		TOP - 26, right - left, BOTTOM - TOP + 26, phase % 2 ? "#f4f6f9" : "#e9eef5");
+		TOP - 26, right - left, BOTTOM - TOP + 26, fills[phase]);
 	put_band_label(plot, names[phase], left, right);
 }
 
@@ -289,24 +296,34 @@ static void put_curves(const struct plot *plot)
 	fprintf(plot->out, "</g>\n");
 }
 
+static void put_note(const struct plot *plot, double x, double y, const char *anchor,
+		     uint64_t bytes)
+{
+	fprintf(plot->out,
+		"<text class='note' x='%.1f' y='%.1f' text-anchor='%s'>%.0f MiB</text>\n", x, y,
+		anchor, (double)bytes / MIB);
+}
+
 /* The two numbers that the run is about, beside the curve. */
 static void put_notes(const struct plot *plot)
 {
 	const struct run_result *result = plot->result;
-	double y;
+	uint64_t before = result->resident_before_bytes;
+	uint64_t inflated = result->resident_inflated_bytes;
+	double left, right;
 
 	if (!run_way_is_done(&result->inflate))
 		return;
-	y = y_of(plot, result->resident_before_bytes);
-	fprintf(plot->out,
-		"<text class='note' x='%.1f' y='%.1f' text-anchor='end'>%.0f MiB</text>\n",
-		x_of(plot, result->phase_begin[RUN_INFLATING]) - 6, y - 9,
-		(double)result->resident_before_bytes / MIB);
-	y = y_of(plot, result->resident_inflated_bytes);
-	fprintf(plot->out,
-		"<text class='note' x='%.1f' y='%.1f' text-anchor='end'>%.0f MiB</text>\n",
-		x_of(plot, result->phase_begin[RUN_ASKING]) - 8, y + 20,
-		(double)result->resident_inflated_bytes / MIB);
+	left = x_of(plot, result->phase_begin[RUN_INFLATING]);
+	put_note(plot, left - 6, y_of(plot, before) - 9, "end", before);
+	if (result->reached < RUN_DEFLATING)
+		return;
+	left = x_of(plot, result->phase_begin[RUN_ASKING]);
+	right = x_of(plot, result->phase_begin[RUN_DEFLATING]);
+	if (right - left >= NOTE_WIDTH)
+		put_note(plot, (left + right) / 2, y_of(plot, inflated) + 20, "middle", inflated);
+	else
+		put_note(plot, left - 8, y_of(plot, inflated) + 20, "end", inflated);
 }
 
 /* The whole ------------------------------------------------------------------------------------ */
