@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -103,8 +104,8 @@ enum aero_status aero_capture_file(const char *path, struct aero_bytes *out_byte
 	return status;
 }
 
-/* Starts argv with output on a pipe; answers an errno. */
-static int start(const char *const *argv, int output, pid_t *pid)
+/* Starts argv with its outputs on two descriptors; answers an errno. */
+static int start(const char *const *argv, int output, int errors, pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -117,8 +118,8 @@ static int start(const char *const *argv, int output, pid_t *pid)
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, output, 1);
+	posix_spawn_file_actions_adddup2(&actions, errors, 2);
 	failed = posix_spawnp(pid, argv[0], &actions, &attributes, (char *const *)argv, environ);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
@@ -142,20 +143,39 @@ static enum aero_status finish(pid_t pid, uint64_t deadline_ms)
 	return done == pid && wait_status == 0 ? AERO_OK : AERO_EIO;
 }
 
+/* The last line of what a program said on its error output; what kind of failure if nothing. */
+static const char *last_words(int errors, enum aero_status status, char *text, size_t size)
+{
+	ssize_t len = pread(errors, text, size - 1, 0);
+	char *line;
+
+	while (len > 0 && strchr("\r\n", text[len - 1]))
+		len--;
+	if (len <= 0)
+		return aero_status_str(status);
+	text[len] = '\0';
+	line = strrchr(text, '\n');
+	return line ? line + 1 : text;
+}
+
 enum aero_status aero_capture_program(const char *const *argv, unsigned int timeout_ms,
 				      struct aero_bytes *out_bytes, struct aero_error *error)
 {
 	const uint64_t deadline_ms = now_ms() + timeout_ms;
 	struct aero_bytes bytes = { 0 };
 	enum aero_status status;
+	int errors = memfd_create("error-output", MFD_CLOEXEC);
 	enum aero_status ended;
+	char words[256];
 	int ends[2];
 	int failed;
 	pid_t pid;
 
-	if (pipe2(ends, O_CLOEXEC))
-		return aero_error_set(error, AERO_EIO, "cannot make a pipe: %s", strerror(errno));
-	failed = start(argv, ends[1], &pid);
+	if (errors < 0 || pipe2(ends, O_CLOEXEC)) {
+		status = aero_error_set(error, AERO_EIO, "cannot make a pipe: %s", strerror(errno));
+		goto no_pipe;
+	}
+	failed = start(argv, ends[1], errors, &pid);
 	close(ends[1]);
 	if (failed) {
 		status = aero_error_set(error, AERO_EIO, "cannot run %s: %s", argv[0],
@@ -171,10 +191,13 @@ enum aero_status aero_capture_program(const char *const *argv, unsigned int time
 		goto out;
 	}
 	aero_error_set(error, status, "%s %s failed: %s", argv[0], argv[1] ? argv[1] : "",
-		       aero_status_str(status));
+		       last_words(errors, status, words, sizeof(words)));
 	aero_bytes_free(&bytes);
 out:
 	close(ends[0]);
+no_pipe:
+	if (errors >= 0)
+		close(errors);
 	return status;
 }
 

@@ -36,7 +36,8 @@ enum aero_status aero_capture_file(const char *path, struct aero_bytes *out_byte
  * @out_bytes:  Its standard output.
  * @error:      The story of a failure, or NULL.
  *
- * Shape:   input and error output are /dev/null; at most 1 GiB of output.
+ * Shape:   input is /dev/null; at most 1 GiB of output. The last line of its error output is the
+ *          story of a failure.
  * Owner:   after success the caller frees @out_bytes with aero_bytes_free(). No process remains in
  *          any case.
  * Errors:  AERO_EIO (cannot start, cannot read, exit status not 0), AERO_ENOMEM, AERO_ENOSPC,

@@ -72,14 +72,15 @@ static enum aero_status find_kernel(const char *name, struct aero_initrd_info *i
 static enum aero_status ask_release(struct aero_initrd_info *info, struct aero_error *error)
 {
 	const char *const argv[] = { info->kernel, "--version", NULL };
+	struct aero_error why;
 	struct aero_bytes answer;
-	enum aero_status status = aero_capture_program(argv, ASK_TIMEOUT_MS, &answer, error);
+	enum aero_status status = aero_capture_program(argv, ASK_TIMEOUT_MS, &answer, &why);
 	size_t len;
 
 	if (status != AERO_OK)
 		return aero_error_set(error, status,
-				      "%s is no User Mode Linux kernel: asked for its version: %s",
-				      info->kernel, aero_status_str(status));
+				      "%s is no User Mode Linux kernel that runs here: %s",
+				      info->kernel, why.text);
 	len = strcspn(answer.data, "\r\n");
 	if (len == 0 || len >= sizeof(info->release) || strspn(answer.data, "0123456789") == 0 ||
 	    strcspn(answer.data, " ") < len)
