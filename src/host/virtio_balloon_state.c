@@ -23,6 +23,7 @@ enum head_number {
 	HEAD_HINT_STATE,
 	HEAD_ACTUAL,
 	HEAD_NUMBERING,
+	HEAD_TURN,
 	HEAD_FLAGS,
 	HEAD_NUMBERS
 };
@@ -65,6 +66,7 @@ static void write_head(const struct aero_virtio_balloon *dev, const struct aero_
 		[HEAD_HINT_STATE] = dev->hint_state,
 		[HEAD_ACTUAL] = dev->actual,
 		[HEAD_NUMBERING] = dev->numbering,
+		[HEAD_TURN] = dev->turn,
 	};
 
 	head[HEAD_FLAGS] = (dev->are_stats_wanted ? FLAG_STATS_WANTED : 0) |
@@ -146,7 +148,8 @@ static bool is_head_valid(const struct aero_virtio_balloon *dev, const uint64_t 
 	       !(head[HEAD_ACCEPTED_HIGH] & ~dev->config.offered.word[1]) &&
 	       head[HEAD_STATUS] <= UINT8_MAX && head[HEAD_INHIBITED] <= UINT32_MAX &&
 	       head[HEAD_HINT_COMMAND] <= UINT32_MAX && head[HEAD_HINT_STATE] <= AERO_HINT_DONE &&
-	       head[HEAD_ACTUAL] <= UINT32_MAX && head[HEAD_NUMBERING] <= NUMBERING_COMPACT;
+	       head[HEAD_ACTUAL] <= UINT32_MAX && head[HEAD_NUMBERING] <= NUMBERING_COMPACT &&
+	       head[HEAD_TURN] <= AERO_VIRTIO_BALLOON_QUEUES;
 }
 
 static enum aero_status read_head(struct aero_virtio_balloon *dev, const struct aero_source *source)
@@ -166,6 +169,7 @@ static enum aero_status read_head(struct aero_virtio_balloon *dev, const struct 
 	aero_put_le64(dev->config_space + 8, head[HEAD_CONFIG_HIGH]);
 	dev->actual = (uint32_t)head[HEAD_ACTUAL];
 	dev->numbering = (uint8_t)head[HEAD_NUMBERING];
+	dev->turn = (unsigned int)head[HEAD_TURN];
 	aero_virtio_balloon_host_inhibit(dev, (uint32_t)head[HEAD_INHIBITED]);
 	dev->hint_command = (uint32_t)head[HEAD_HINT_COMMAND];
 	dev->hint_state = (enum aero_hint_state)head[HEAD_HINT_STATE];

@@ -245,7 +245,7 @@ static void make_ring(struct balloon_rig *rig, unsigned int index)
 		.is_big_endian = rig->options.is_big_endian && !(accepted & TRANSPORT(VERSION_1)),
 	};
 
-	for (uint32_t at = 0; at < BALLOON_RIG_RING_BYTES; at += 8)
+	for (uint32_t at = 0; at < virtio_driver_ring_bytes(ring.size); at += 8)
 		guest_ram_put(&rig->host.ram, gpa + at, 0, 8, false);
 	virtio_driver_init(&rig->drv[index], &rig->host.ram, &ring, gpa);
 	rig->has_ring[index] = true;
@@ -301,14 +301,18 @@ void balloon_rig_reset(struct balloon_rig *rig)
 	balloon_rig_forget(rig);
 }
 
-/* Room for bytes of a request; all of it is free again when no request is in flight. */
-static aero_gpa find_room(struct balloon_rig *rig, uint32_t len)
+/* All room is free again when no request is in flight. */
+static void begin_request(struct balloon_rig *rig)
 {
-	aero_gpa gpa;
-
 	if (!rig->in_flight)
 		rig->data_at = 0;
-	gpa = BALLOON_RIG_DATA + rig->data_at;
+}
+
+/* Room for bytes of a request. */
+static aero_gpa find_room(struct balloon_rig *rig, uint32_t len)
+{
+	aero_gpa gpa = BALLOON_RIG_DATA + rig->data_at;
+
 	rig->data_at += (len + 15) & ~15u;
 	if (rig->data_at > BALLOON_RIG_DATA_BYTES)
 		fail_msg("test bug: %u bytes of buffers", rig->data_at);
@@ -338,10 +342,12 @@ static bool send(struct balloon_rig *rig, unsigned int index, const void *bytes,
 {
 	uint32_t count = cut && len ? (len + cut - 1) / cut : 1;
 	struct virtio_driver_buffer *buffers = calloc(count, sizeof(*buffers));
-	aero_gpa gpa = find_room(rig, len);
 	bool is_given;
+	aero_gpa gpa;
 
 	assert_non_null(buffers);
+	begin_request(rig);
+	gpa = find_room(rig, len);
 	guest_ram_write(&rig->host.ram, gpa, bytes, len);
 	for (uint32_t i = 0; i < count; i++) {
 		buffers[i].gpa = gpa + (aero_gpa)i * cut;
@@ -383,9 +389,9 @@ bool balloon_rig_send_frames(struct balloon_rig *rig, unsigned int index, const 
 		put_number(rig, bytes + 4 * i, frames[i], 4);
 	is_given = send(rig, index, bytes, (uint32_t)count * 4, cut, &id);
 	free(bytes);
-	if (!is_given) {
+	if (!is_given || index > DEFLATE) {
 		free(copy);
-		return false;
+		return is_given;
 	}
 	memcpy(copy, frames, count * 4);
 	rig->request[index][id].frames = copy;
@@ -435,6 +441,7 @@ bool balloon_rig_send_ranges(struct balloon_rig *rig, unsigned int index,
 	uint16_t id;
 
 	assert_non_null(buffers);
+	begin_request(rig);
 	for (uint32_t i = 0; i < count; i++) {
 		buffers[i].gpa = ranges[i].first << AERO_FRAME_SHIFT;
 		buffers[i].len = (uint32_t)(ranges[i].count << AERO_FRAME_SHIFT);
@@ -448,7 +455,8 @@ bool balloon_rig_send_ranges(struct balloon_rig *rig, unsigned int index,
 	free(buffers);
 	request = &rig->request[index][id];
 	/* A hint gives nothing away: it is never a reason to discard. */
-	if (index == balloon_rig_index(rig, AERO_VIRTIO_BALLOON_ROLE_HINT))
+	if (balloon_rig_accepted(rig) & FEATURE(FREE_PAGE_HINT) &&
+	    index == balloon_rig_index(rig, AERO_VIRTIO_BALLOON_ROLE_HINT))
 		return true;
 	request->frames = malloc(total * 4 + 1);
 	assert_non_null(request->frames);
