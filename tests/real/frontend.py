@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import struct
+import time
 
 from rings import PackedRing, Ring, SplitRing
 
@@ -69,6 +70,12 @@ class Memory:
             self.map.close()
             os.close(self.fd)
         self.fd = -1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def offset(self, gpa):
         for region in self.regions:
@@ -143,10 +150,22 @@ class FrontEnd:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
+        self.connect(path)
         self.socket.settimeout(30)
-        self.socket.connect(path)
         self.channel = None
         self.changes = 0
+
+    def connect(self, path):
+        """Waits for a place in the queue, which is short, but not for ever."""
+        deadline = time.monotonic() + 30
+        self.socket.setblocking(False)
+        while True:
+            try:
+                return self.socket.connect(path)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.002)
 
     def close(self):
         self.socket.close()
