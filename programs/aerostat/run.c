@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "hosted/balloon_json_text.h"
@@ -33,6 +34,7 @@ enum {
 	OPT_DISCARD,
 	OPT_IDLE,
 	OPT_TIMEOUT,
+	OPT_HOLD,
 	OPT_TRACE,
 	OPT_JSON,
 	OPT_PLOT
@@ -50,6 +52,7 @@ static const struct option long_options[] = {
 	{ "features", required_argument, NULL, OPT_FEATURES },
 	{ "discard", required_argument, NULL, OPT_DISCARD },
 	{ "idle-ms", required_argument, NULL, OPT_IDLE },
+	{ "hold", required_argument, NULL, OPT_HOLD },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "trace", required_argument, NULL, OPT_TRACE },
 	{ "json", required_argument, NULL, OPT_JSON },
@@ -78,6 +81,7 @@ static const char help[] =
 	"  --features LIST    features to offer, see 'aerostat help device'\n"
 	"  --discard MODE     collect (default), request, frame or none: for comparisons\n"
 	"  --idle-ms N        how long incomplete blocks may wait (50)\n"
+	"  --hold S           rest at the target (1 on a terminal, else 0)\n"
 	"  --timeout S        limit of each phase (120)\n"
 	"  --trace FILE       record the frames the guest names, a line for each run\n"
 	"  --json FILE        write everything that was measured; - is standard output\n"
@@ -158,6 +162,14 @@ static bool read_seconds(const char *option, const char *text, uint32_t *out_ms)
 	return false;
 }
 
+static bool read_hold(const char *text, uint32_t *out_ms)
+{
+	if (aero_option_seconds(text, out_ms))
+		return true;
+	aero_usage_error("run", "--hold: \"%s\" is not a time in seconds", text);
+	return false;
+}
+
 /* Options that take a text as it is. */
 static bool take_text(int option, const char *text, struct request *request)
 {
@@ -209,6 +221,8 @@ static bool take_option(int option, const char *text, struct request *request)
 		return read_mode(text, &options->mode);
 	case OPT_IDLE:
 		return read_number("idle-ms", text, &options->idle_ms);
+	case OPT_HOLD:
+		return read_hold(text, &options->hold_ms);
 	case OPT_TIMEOUT:
 		return read_seconds("timeout", text, &options->timeout_ms);
 	case 'q':
@@ -288,12 +302,25 @@ static bool write_files(const struct files *files, const struct run_result *resu
 	return is_written;
 }
 
+static void print_end(const struct request *request, const struct run_result *result)
+{
+	/* JSON on standard output leaves no room for the table there. */
+	bool is_json = request->files.json && !strcmp(request->files.json, "-");
+	FILE *out = is_json ? stderr : stdout;
+
+	if (request->options.is_quiet)
+		run_verdict_print(out, result);
+	else
+		run_summary_print(out, result);
+}
+
 int command_run(int argc, char **argv)
 {
 	struct request request = {
 		.options = {
 			.features = aero_balloon_service_features(),
 			.timeout_ms = DEFAULT_TIMEOUT_S * 1000,
+			.hold_ms = isatty(STDERR_FILENO) ? 1000 : 0,
 		},
 		.memory = { .bytes = DEFAULT_MEMORY },
 		.balloon = { .is_share = true, .share = 500000000 },
@@ -310,9 +337,7 @@ int command_run(int argc, char **argv)
 	view = run_view_open(stderr, request.options.is_quiet, request.options.memory_bytes);
 	caught = run_scenario(&request.options, view, &result, &samples);
 	run_view_close(view, samples.count ? &samples : NULL);
-	/* JSON on standard output leaves no room for the table there. */
-	run_summary_print(request.files.json && !strcmp(request.files.json, "-") ? stderr : stdout,
-			  &result);
+	print_end(&request, &result);
 	status = run_result_is_good(&result) ? AERO_EXIT_OK : AERO_EXIT_FAILED;
 	if (!write_files(&request.files, &result, &samples))
 		status = AERO_EXIT_FAILED;

@@ -74,6 +74,7 @@ struct run_result {
 	uint64_t resident_inflated_bytes;
 	uint64_t resident_after_bytes;
 	uint64_t resident_under_balloon_bytes; /* of before: what lay where the balloon then was */
+	uint64_t resident_left_bytes; /* of inflated: what still lies where the balloon is */
 	struct run_guest_memory guest_before;
 	struct run_guest_memory guest_inflated;
 	struct run_guest_memory guest_after;

@@ -26,6 +26,9 @@ const char *run_backing_text(const struct run *run);
 void run_note_resident(struct run *run);
 uint64_t run_resident_under_balloon(const struct run *run);
 
+/* Host memory that still lies under the balloon. */
+uint64_t run_resident_left(const struct run *run);
+
 /* Add a point to the curve, now. */
 void run_sample_now(struct run *run);
 

@@ -182,12 +182,24 @@ static void deflate(struct run *run)
 	begin_way(run, 0);
 }
 
+static void on_held(uv_timer_t *timer)
+{
+	deflate(timer->data);
+}
+
+/* Rest for a moment, for somebody who watches. */
+static void hold(struct run *run)
+{
+	run_enter(run, RUN_ASKING, "Inflated: the memory is the host's");
+	uv_timer_start(&run->limit, on_held, run->options->hold_ms, 0);
+}
+
 static void on_stats_late(uv_timer_t *timer)
 {
 	struct run *run = timer->data;
 
 	run_view_log(run->view, "the guest sent no statistics in time");
-	deflate(run);
+	hold(run);
 }
 
 static void ask_statistics(struct run *run, const char *text)
@@ -203,7 +215,7 @@ static void ask_statistics(struct run *run, const char *text)
 		uv_timer_start(&run->limit, on_stats_late, STATS_MS, 0);
 	} else {
 		run_view_log(run->view, "no statistics: the driver has not negotiated them");
-		deflate(run);
+		hold(run);
 	}
 }
 
@@ -219,6 +231,7 @@ static void inflated(struct run *run)
 	result->ledger_bytes = report.ledger_frames << AERO_FRAME_SHIFT;
 	result->resident_inflated_bytes = run_resident_bytes(run);
 	result->resident_under_balloon_bytes = run_resident_under_balloon(run);
+	result->resident_left_bytes = run_resident_left(run);
 	ask(run, ask_statistics, "memory");
 }
 
@@ -311,11 +324,8 @@ void run_on_device_event(struct run *run, const struct aero_virtio_balloon_event
 	case AERO_VIRTIO_BALLOON_EVENT_STATS:
 		if (run->phase == RUN_ASKING && event->value > run->stats_sequence) {
 			run->result->statistics = aero_balloon_json_statistics(&run->service);
-			deflate(run);
+			hold(run);
 		}
-		break;
-	case AERO_VIRTIO_BALLOON_EVENT_ACTUAL:
-		/* A driver that writes after each request writes thousands of times a second. */
 		break;
 	default:
 		break;
@@ -328,6 +338,7 @@ void run_on_turn(struct run *run)
 		return;
 	run->is_moving = false;
 	run_sample_now(run);
+	run_view_update(run->view, run->samples);
 	if (run->phase == RUN_INFLATING)
 		inflated(run);
 	else

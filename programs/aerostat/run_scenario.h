@@ -26,6 +26,7 @@ struct run_options {
 	enum aero_discard_mode mode;
 	uint32_t idle_ms;    /* 0: the default of the ledger */
 	uint32_t timeout_ms; /* for each phase */
+	uint32_t hold_ms;    /* how long the balloon rests at its target */
 	bool is_quiet;
 	bool is_verbose;
 };

@@ -231,8 +231,7 @@ static const char *mark(bool is_passed)
 static void put_checks(FILE *out, const struct run_result *result)
 {
 	double under = (double)result->resident_under_balloon_bytes;
-	double freed =
-		(double)result->resident_before_bytes - (double)result->resident_inflated_bytes;
+	double freed = under - (double)result->resident_left_bytes;
 
 	if (!run_way_is_done(&result->inflate))
 		return;

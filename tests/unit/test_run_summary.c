@@ -105,9 +105,9 @@ static void test_summary_nothing_resident_divides_nothing(void **state)
 	(void)state;
 	result.resident_under_balloon_bytes = 0;
 	result.is_memory_freed = false;
-	result.resident_inflated_bytes = result.resident_before_bytes + MIB;
+	result.resident_left_bytes = 0;
 	print(run_verdict_print, &result);
-	check_row("-1.0 of 0.0 MiB under the balloon; 95 % needed\n");
+	check_row("0.0 of 0.0 MiB under the balloon; 95 % needed\n");
 }
 
 static void test_summary_words_of_a_bad_guest_are_cleaned(void **state)
