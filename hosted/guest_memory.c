@@ -196,7 +196,6 @@ static void drop_all(struct aero_guest_memory *mem)
 
 static void changed(struct aero_guest_memory *mem)
 {
-	mem->last = 0;
 	find_common_backing(mem);
 }
 

@@ -430,6 +430,7 @@ static inline void feed_violation(struct rig *rig, struct bytes b, unsigned int 
 
 	rig->lines[0] = '\0';
 	assert_int_equal(feed_fds(rig, b, fd_count), AERO_EPROTO);
+	assert_int_equal(rig->conn.fd_count, 0);
 	if (!strstr(rig->lines, text) || !strstr(rig->lines, "; connection closed\n"))
 		fail_msg("'%s' is not in '%s'", text, rig->lines);
 	assert_ptr_equal(strchr(rig->lines, '\n'), rig->lines + strlen(rig->lines) - 1);

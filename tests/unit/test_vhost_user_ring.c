@@ -178,6 +178,7 @@ static void test_get_base_stops_and_answers_the_devices_position(void **state)
 	rig->stop_base = 0x1234;
 	expect_base(rig, 0, 0x1234);
 	assert_string_equal(rig->calls, "stop 0\n");
+	assert_int_equal(aero_vhost_user_ring(&rig->conn, 0)->kick_fd, -1);
 	expect_base(rig, 0, 0x1234);
 	assert_string_equal(rig->calls, "stop 0\n");
 	assert_true(aero_vhost_user_ring(&rig->conn, 0)->is_enabled);
