@@ -259,7 +259,10 @@ static void put_desc(struct state *st, aero_gpa gpa, const struct virtio_driver_
 	guest_put(st, gpa + (is_packed ? 12 : 14), desc->next, 2);
 }
 
-/* kind: bit 7 into a table in the data, bits 0-2 where the buffer is, bits 3-4 its length. */
+/*
+ * kind: bit 7 into a table in the data, bits 0-2 where the buffer is, bits 3-4 its length. flags:
+ * bits 0-2 as they are; with bit 7, bits 3 and 4 are AVAIL and USED, else what makes it available.
+ */
 static void op_desc(struct state *st)
 {
 	static const uint64_t bases[8] = {
@@ -287,7 +290,7 @@ static void op_desc(struct state *st)
 		desc.len |= 0x7fff0000u;
 	desc.flags = flags & 7;
 	if (flags & 0x80)
-		desc.flags |= (uint16_t)((flags & 0x78) << 4 | (flags & 0x40) << 1);
+		desc.flags |= (uint16_t)((flags & 8) << 4 | (flags & 16) << 11);
 	else if (st->model.ring.is_packed)
 		desc.flags |= available(st, index);
 	put_desc(st, (kind & 0x80 ? 0 : st->model.ring.desc) + 16ull * index, &desc);

@@ -345,6 +345,25 @@ static void test_pop_packed_id_outside_breaks(void **state)
 			   AERO_VIRTIO_QUEUE_FAULT_HEAD);
 }
 
+/* Available means: AVAIL as the lap says and USED not. Both is "used", whoever wrote it. */
+static void test_pop_packed_both_flags_eagain(void **state)
+{
+	static const struct virtio_driver_desc used = {
+		VIRTIO_RIG_DATA,
+		4,
+		VIRTIO_DRIVER_AVAIL | VIRTIO_DRIVER_USED,
+		0,
+	};
+	struct aero_virtio_chain chain;
+	struct virtio_rig rig;
+
+	virtio_rig_open(&rig, virtio_rig_ring(state));
+	virtio_driver_put_ring_desc(&rig.drv, 0, &used);
+	assert_int_equal(aero_virtio_queue_pop(&rig.queue, &chain), AERO_EAGAIN);
+	assert_int_equal(rig.queue.fault, AERO_VIRTIO_QUEUE_FAULT_NONE);
+	virtio_rig_close(&rig);
+}
+
 static void test_pop_packed_list_without_end_breaks(void **state)
 {
 	struct virtio_driver_desc descs[5];
@@ -447,6 +466,7 @@ int main(void)
 		SPLIT(test_read_split_loop_breaks),
 		SPLIT(test_read_split_bad_table_breaks),
 		PACKED(test_pop_packed_id_outside_breaks),
+		PACKED(test_pop_packed_both_flags_eagain),
 		PACKED(test_pop_packed_list_without_end_breaks),
 		PACKED(test_pop_packed_more_than_the_ring_breaks),
 		PACKED(test_read_packed_list_with_table_breaks),
