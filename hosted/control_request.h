@@ -57,8 +57,8 @@ bool aero_control_fail(struct aero_control_error *error, const char *code, const
  * @error:       What is wrong with it.
  *
  * Shape:   answers whether it is a request: one JSON object with a text "command" and perhaps an
- *          "id" that is a string or a whole number. The id is there even where the rest is wrong, if
- *          it could be read.
+ *          "id" that is a string or a whole number. Where the rest is wrong the id is still there,
+ *          if it could be read.
  * Owner:   the request owns what it points to.
  * Errors:  false; codes malformed, bad_request.
  * Context: any; depth is checked before anything recurses.

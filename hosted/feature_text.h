@@ -29,9 +29,9 @@ const char *aero_feature_name(unsigned int bit);
  * @out_features: The choice.
  * @error:        What is wrong with the list, with the item; may be NULL.
  *
- * Shape:   begins with all of them where the first item has a sign, and else with those of rings and
- *          transport only (bits 24 and up), so that a list of balloon features gives a device that
- *          drivers take. Upper case, and dashes in a name, are fine.
+ * Shape:   begins with all of them where the first item has a sign, and else with those of rings
+ *          and transport only (bits 24 and up), so that a list of balloon features gives a device
+ *          that drivers take. Upper case, and dashes in a name, are fine.
  * Owner:   nothing changes hands.
  * Errors:  AERO_EINVAL: no such feature. AERO_ENOTSUP: the device does not have it. out_features is
  *          unchanged.

@@ -38,7 +38,8 @@ static const char help[] =
 	"With QEMU 10.2 or newer, guest memory shared:\n"
 	"  -object memory-backend-memfd,id=mem,size=512M,share=on -numa node,memdev=mem\n"
 	"  -chardev socket,id=balloon,path=PATH\n"
-	"  -device vhost-user-test-device-pci,chardev=balloon,virtio-id=5,num_vqs=5,config_size=16\n";
+	"  -device vhost-user-test-device-pci,chardev=balloon,virtio-id=5,num_vqs=5,\\\n"
+	"          config_size=16\n";
 
 struct settings {
 	const char *control_path;
@@ -75,7 +76,7 @@ static void end(struct daemon *daemon, const char *why)
 	uv_close((uv_handle_t *)&daemon->signals[0], NULL);
 	uv_close((uv_handle_t *)&daemon->signals[1], NULL);
 	uv_close((uv_handle_t *)&daemon->end, NULL);
-	/* The service tells of the front end that it disconnects; the control must still be there. */
+	/* First the service: it tells of the front end that it disconnects. */
 	aero_balloon_service_close(&daemon->service, service_closed, NULL);
 	if (daemon->has_control)
 		aero_control_close(&daemon->control, service_closed, NULL);

@@ -483,6 +483,8 @@ class Device(unittest.TestCase):
             first = Daemon(folder=folder)
             first.kill()
             self.assertTrue(os.path.exists(first.control_path))
+            # Or else the first one's "ready" is taken for the second one's.
+            os.unlink(first.log_path)
             with Daemon(folder=folder) as second:
                 second.status()
 

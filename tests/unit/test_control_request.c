@@ -156,7 +156,7 @@ static void test_numbers_have_a_fallback(void **state)
 	aero_control_request_fini(&request);
 }
 
-/* Every beginning of a good line, and the line with each byte changed: refused or taken, no more. */
+/* Every beginning of a good line, and the line with each bit flipped: refused or taken. */
 static void test_every_prefix_and_flip_is_survived(void **state)
 {
 	static const char good[] =
