@@ -362,6 +362,7 @@ class Guest(FrontEnd):
     def write_actual(self, frames=None):
         frames = len(self.frames) if frames is None else frames
         self.write_config(4, struct.pack("<I", frames))
+        self.settle()
 
     def give(self, frames):
         """One request of up to 1024 frames, answered."""

@@ -125,6 +125,7 @@ class SplitRing(Ring):
         """A driver that knows nothing of requests in flight goes on here."""
         self.avail = self.used = base
         self.put16(self.driver + 2, base)
+        self.put16(self.device + 2, base)
 
     fresh_base = 0
 

@@ -112,6 +112,7 @@ class Messages(DeviceCase):
             # Byte by byte counts with the last; the device's own fields are not the driver's.
             for i, byte in enumerate(struct.pack("<I", 0x01020304)):
                 guest.write_config(4 + i, bytes([byte]))
+                guest.settle()
                 actual = self.daemon.status()["actual_bytes"]
                 self.assertEqual(actual, 0x01020304 * FRAME if i == 3 else 0)
             guest.write_config(0, struct.pack("<IIII", 9, 5, 8, 0xAA))
