@@ -14,7 +14,7 @@ import threading
 import time
 import unittest
 
-from daemon import BUILD, PATIENCE, PROGRAM, Control, Daemon, until
+from daemon import BUILD, PATIENCE, PROGRAM, ROOT, Control, Daemon, until
 from frontend import FIRST_FRAME, FRAME, MIB, USUAL, Guest, HINT, STATS, Memory
 
 OK, FAILED, USAGE, TIMEOUT, UNREACHABLE = range(5)
@@ -223,6 +223,51 @@ class Status(CommandCase):
         out = self.check(OK, "status").out
         self.assertRegex(out, r"note +1 given_twice_frames")
         self.assertRegex(out, r"note +1 out_of_range_frames")
+
+
+class Documentation(CommandCase):
+    """What is said about the protocol and the program is all there is."""
+
+    def keys_of(self, answer):
+        for key, value in answer.items():
+            if not key.isdigit():
+                yield key
+            if isinstance(value, dict):
+                yield from self.keys_of(value)
+            for item in value if isinstance(value, list) else []:
+                if isinstance(item, dict):
+                    yield from self.keys_of(item)
+
+    def test_every_key_is_in_the_page(self):
+        with open(os.path.join(ROOT, "docs/control.md"), encoding="utf-8") as stream:
+            # `key`, {"key": and lists of keys between back quotes
+            words = set(re.findall(r"[a-z0-9_]{2,}", " ".join(
+                re.findall(r"`[^`]*`", stream.read()))))
+        guest = self.guest(is_driven=False)
+        guest.give_stats({4: 1, 1234: 5})
+        self.daemon.ask("watch")
+        answers = [self.daemon.target(1 << 60), self.json_of("status"),
+                   self.json_of("stats", "--timeout", "0", status=TIMEOUT),
+                   self.daemon.ask("hint", action="start"), self.daemon.ask("pause"),
+                   self.daemon.ask("resume"), self.daemon.ask("flush"),
+                   self.daemon.ask("inhibit", reasons=[])] + self.daemon.control.events
+        for answer in answers:
+            for key in self.keys_of(answer):
+                self.assertIn(key, words)
+        self.assertGreater(len(self.daemon.control.events), 1)
+
+    def test_every_command_and_option_is_in_the_manual(self):
+        with open(os.path.join(ROOT, "docs/aerostat.1"), encoding="utf-8") as stream:
+            manual = stream.read()
+        commands = re.findall(r"(?m)^  (\w+)  ", run("help").out)
+        self.assertIn("target", commands)
+        for command in commands:
+            self.assertRegex(manual, r"(?m)^\.Cm %s$" % command)
+            done = run("help", command)
+            self.assertEqual(done.status, OK, str(done))
+            # The options of run are explained by itself.
+            for option in re.findall(r"--([\w-]+)", done.out) if command != "run" else []:
+                self.assertIn("Fl -" + option, manual)
 
 
 class Stats(CommandCase):
