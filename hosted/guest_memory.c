@@ -281,6 +281,11 @@ enum aero_status aero_guest_memory_remove(struct aero_guest_memory *mem,
 	return AERO_OK;
 }
 
+void aero_guest_memory_set_blind(struct aero_guest_memory *mem, bool is_blind)
+{
+	mem->is_blind = is_blind;
+}
+
 /* Questions ----------------------------------------------------------------------------------- */
 
 enum aero_status aero_guest_memory_uva_to_gpa(const struct aero_guest_memory *mem, uint64_t uva,

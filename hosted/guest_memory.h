@@ -76,6 +76,7 @@ struct aero_guest_memory {
 	unsigned int count;
 	unsigned int last; /* where the last lookup was answered */
 	bool is_lost;	   /* said once already */
+	bool is_blind;	   /* see set_blind() */
 };
 
 /* Enough to recognise the same memory again, without keeping it alive. */
@@ -181,6 +182,20 @@ enum aero_status aero_guest_memory_add_anonymous(struct aero_guest_memory *mem, 
  */
 enum aero_status aero_guest_memory_remove(struct aero_guest_memory *mem,
 					  const struct aero_guest_region *region);
+
+/**
+ * aero_guest_memory_set_blind() - Whether to look what a discard freed.
+ * @mem:      Initialised.
+ * @is_blind: Do not look: take what was asked for what was freed.
+ *
+ * Shape:   for measuring against others, who do not look either. Looking costs about 1.2 us a
+ *          discard, a quarter of the discard of one page.
+ * Owner:   nothing changes hands.
+ * Errors:  none.
+ * Context: any.
+ * Source:  none.
+ */
+void aero_guest_memory_set_blind(struct aero_guest_memory *mem, bool is_blind);
 
 /**
  * aero_guest_memory_uva_to_gpa() - Guest-physical address of a front end's own address.

@@ -69,36 +69,57 @@ static void clip_to_pages(struct stretch *stretch)
 	stretch->bytes = end > start ? end - start : 0;
 }
 
-static int punch(const struct stretch *stretch, uint64_t *out_freed_bytes)
+static int punch(const struct stretch *stretch)
 {
 	const struct aero_guest_region *region = &stretch->map->region;
-	uint64_t before = blocks_bytes(region->fd);
-	uint64_t after;
 	int result;
 
 	do {
 		result = fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				   (off_t)(region->offset + stretch->at), (off_t)stretch->bytes);
 	} while (result && errno == EINTR);
-	if (result)
+	return result;
+}
+
+static int punch_counted(const struct stretch *stretch, uint64_t *out_freed_bytes)
+{
+	uint64_t before = blocks_bytes(stretch->map->region.fd);
+	uint64_t after;
+
+	if (punch(stretch))
 		return -1;
-	after = blocks_bytes(region->fd);
+	after = blocks_bytes(stretch->map->region.fd);
 	*out_freed_bytes = before > after ? before - after : 0;
 	return 0;
 }
 
-static int drop(const struct stretch *stretch, uint64_t *out_freed_bytes)
+static int drop(const struct stretch *stretch)
 {
-	void *addr = stretch->map->host + stretch->at;
+	return madvise(stretch->map->host + stretch->at, stretch->bytes, MADV_DONTNEED);
+}
 
-	*out_freed_bytes = aero_guest_memory_resident_anonymous(addr, stretch->bytes);
-	return madvise(addr, stretch->bytes, MADV_DONTNEED);
+static int drop_counted(const struct stretch *stretch, uint64_t *out_freed_bytes)
+{
+	*out_freed_bytes = aero_guest_memory_resident_anonymous(stretch->map->host + stretch->at,
+								stretch->bytes);
+	return drop(stretch);
+}
+
+static int give_back(const struct aero_guest_memory *mem, const struct stretch *stretch,
+		     uint64_t *out_freed_bytes)
+{
+	bool is_file = stretch->map->region.fd >= 0;
+
+	if (!mem->is_blind)
+		return is_file ? punch_counted(stretch, out_freed_bytes)
+			       : drop_counted(stretch, out_freed_bytes);
+	*out_freed_bytes = stretch->bytes;
+	return is_file ? punch(stretch) : drop(stretch);
 }
 
 static enum aero_status discard_stretch(struct aero_guest_memory *mem, struct stretch *stretch,
 					uint64_t *out_freed_bytes)
 {
-	bool is_file = stretch->map->region.fd >= 0;
 	uint64_t freed = 0;
 
 	*out_freed_bytes = 0;
@@ -107,7 +128,7 @@ static enum aero_status discard_stretch(struct aero_guest_memory *mem, struct st
 		return AERO_OK;
 	mem->counters.discards++;
 	mem->counters.asked_bytes += stretch->bytes;
-	if (is_file ? punch(stretch, &freed) : drop(stretch, &freed)) {
+	if (give_back(mem, stretch, &freed)) {
 		if (mem->counters.failures++ == 0)
 			aero_guest_memory_log(mem, "giving memory back failed: %s",
 					      strerror(errno));

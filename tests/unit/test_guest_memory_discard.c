@@ -39,6 +39,21 @@ static void test_discard_of_holes_frees_nothing(void **state)
 	assert_int_equal(rig->mem.counters.failures, 0);
 }
 
+static void test_discard_blind_takes_asked_for_freed(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t freed;
+	int fd = set_one(rig, MIB);
+
+	aero_guest_memory_set_blind(&rig->mem, true);
+	*at(rig, 8192) = 1;
+	assert_int_equal(discard(rig, 0, 256, &freed), AERO_OK);
+	assert_int_equal(freed, MIB);
+	assert_int_equal(rig->mem.counters.freed_bytes, MIB);
+	assert_int_equal(blocks_bytes(fd), 0);
+	close(fd);
+}
+
 static void test_discard_across_regions_frees_in_each(void **state)
 {
 	struct rig *rig = *state;
@@ -412,6 +427,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		CASE(test_discard_shared_memory_frees_exactly),
 		CASE(test_discard_of_holes_frees_nothing),
+		CASE(test_discard_blind_takes_asked_for_freed),
 		CASE(test_discard_across_regions_frees_in_each),
 		CASE(test_discard_outside_memory_refused),
 		CASE(test_discard_of_sealed_file_fails_and_is_counted),

@@ -66,7 +66,7 @@ static inline void keep_line(void *ctx, const char *line)
 static inline int setup(void **state)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
-	struct aero_guest_memory_config config = { keep_line, rig };
+	struct aero_guest_memory_config config = { .log = keep_line, .ctx = rig };
 
 	if (!rig)
 		return -1;
