@@ -171,10 +171,12 @@ void balloon_rig_open(struct balloon_rig *rig, const struct balloon_rig_options 
 		rig->options.frames = BALLOON_RIG_FRAMES;
 	if (!rig->options.ring_size)
 		rig->options.ring_size = 256;
+	if (!rig->options.data_bytes)
+		rig->options.data_bytes = BALLOON_RIG_DATA_BYTES;
 	host_double_init(&rig->host, rig->options.frames, rig->options.backing);
 	guest_ram_add(&rig->host.ram, BALLOON_RIG_RINGS,
 		      BALLOON_RIG_RING_BYTES * AERO_VIRTIO_BALLOON_QUEUES);
-	guest_ram_add(&rig->host.ram, BALLOON_RIG_DATA, BALLOON_RIG_DATA_BYTES);
+	guest_ram_add(&rig->host.ram, BALLOON_RIG_DATA, rig->options.data_bytes);
 	rig->host.before = before_discard;
 	rig->host.ctx = rig;
 	rig->in_balloon = calloc(1, (size_t)rig->options.frames);
@@ -251,14 +253,20 @@ static void make_ring(struct balloon_rig *rig, unsigned int index)
 	rig->has_ring[index] = true;
 }
 
-void balloon_rig_start_ring(struct balloon_rig *rig, unsigned int index)
+enum aero_status balloon_rig_try_ring(struct balloon_rig *rig, unsigned int index)
 {
+	enum aero_status status;
+
 	if (!rig->has_ring[index])
 		make_ring(rig, index);
-	assert_int_equal(aero_virtio_balloon_host_queue_start(&rig->dev, index,
-							      &rig->drv[index].ring),
-			 AERO_OK);
+	status = aero_virtio_balloon_host_queue_start(&rig->dev, index, &rig->drv[index].ring);
 	aero_virtio_balloon_host_queue_enable(&rig->dev, index, true);
+	return status;
+}
+
+void balloon_rig_start_ring(struct balloon_rig *rig, unsigned int index)
+{
+	assert_int_equal(balloon_rig_try_ring(rig, index), AERO_OK);
 }
 
 void balloon_rig_stop_ring(struct balloon_rig *rig, unsigned int index)
@@ -314,7 +322,7 @@ static aero_gpa find_room(struct balloon_rig *rig, uint32_t len)
 	aero_gpa gpa = BALLOON_RIG_DATA + rig->data_at;
 
 	rig->data_at += (len + 15) & ~15u;
-	if (rig->data_at > BALLOON_RIG_DATA_BYTES)
+	if (rig->data_at > rig->options.data_bytes)
 		fail_msg("test bug: %u bytes of buffers", rig->data_at);
 	return gpa;
 }

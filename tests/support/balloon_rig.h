@@ -22,7 +22,7 @@
 #define BALLOON_RIG_RINGS 0x200000000ull
 #define BALLOON_RIG_RING_BYTES 0x20000u
 #define BALLOON_RIG_DATA 0x300000000ull
-#define BALLOON_RIG_DATA_BYTES 0x1000000u
+#define BALLOON_RIG_DATA_BYTES 0x40000u
 #define BALLOON_RIG_FRAMES 32768
 #define BALLOON_RIG_RING_MAX 1024
 #define BALLOON_RIG_EVENTS 64
@@ -41,8 +41,9 @@ struct balloon_rig_options {
 	uint64_t refused; /* of those, what the driver does not accept */
 	enum aero_discard_mode mode;
 	struct aero_backing backing;
-	uint64_t frames;    /* 0: BALLOON_RIG_FRAMES */
-	uint32_t ring_size; /* 0: 256 */
+	uint64_t frames;     /* 0: BALLOON_RIG_FRAMES */
+	uint32_t ring_size;  /* 0: 256 */
+	uint32_t data_bytes; /* for buffers; 0: BALLOON_RIG_DATA_BYTES */
 	uint32_t config_bytes;
 	bool is_compact; /* the driver numbers queues without holes */
 	bool is_big_endian;
@@ -99,6 +100,7 @@ void balloon_rig_connect(struct balloon_rig *rig);
 /* The parts of that. A ring starts where it stopped. */
 void balloon_rig_accept(struct balloon_rig *rig);
 void balloon_rig_start_ring(struct balloon_rig *rig, unsigned int index);
+enum aero_status balloon_rig_try_ring(struct balloon_rig *rig, unsigned int index);
 void balloon_rig_stop_ring(struct balloon_rig *rig, unsigned int index);
 void balloon_rig_live(struct balloon_rig *rig);
 

@@ -308,7 +308,7 @@ static void test_trace_has_runs_as_sent_and_ends_requests(void **state)
 
 int main(void)
 {
-	static struct balloon_rig_options many = { .frames = 1 << 17 };
+	static struct balloon_rig_options many = { .frames = 1 << 17, .data_bytes = 1 << 20 };
 	static struct balloon_rig_options huge = { .backing = { 9, 9 } };
 	static struct balloon_rig_options request = { .mode = AERO_DISCARD_REQUEST,
 						      .refused = FEATURE(MUST_TELL_HOST) };

@@ -378,6 +378,8 @@ int main(void)
 	static struct balloon_rig_options usual;
 	static struct balloon_rig_options request = { .refused = FEATURE(MUST_TELL_HOST) };
 	static struct balloon_rig_options huge = { .backing = { 9, 9 } };
+	static struct balloon_rig_options endless = { .refused = FEATURE(MUST_TELL_HOST),
+						      .data_bytes = 1 << 24 };
 	static struct balloon_rig_options packed = {
 		.offered = FEATURES_USUAL | TRANSPORT(EVENT_IDX) | TRANSPORT(RING_PACKED),
 	};
@@ -402,7 +404,7 @@ int main(void)
 		cmocka_unit_test_prestate(test_detach_at_every_step_keeps_the_balloon, &packed),
 		CASE(test_forget_after_detach_gives_all_frames_back, NULL),
 		CASE(test_features_without_the_promise_drop_what_waits, NULL),
-		CASE(test_endless_request_is_put_back_when_the_ring_stops, &request),
+		CASE(test_endless_request_is_put_back_when_the_ring_stops, &endless),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
