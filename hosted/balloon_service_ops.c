@@ -8,16 +8,10 @@
 #include <endian.h>
 #include <string.h>
 
-/* What a front end without a status means when it enables the first ring. */
+/* What a front end means when it enables the first ring. */
 #define STATUS_LIVE                                                   \
 	(AERO_VIRTIO_STATUS_ACKNOWLEDGE | AERO_VIRTIO_STATUS_DRIVER | \
 	 AERO_VIRTIO_STATUS_FEATURES_OK | AERO_VIRTIO_STATUS_DRIVER_OK)
-
-static bool has_status(const struct aero_balloon_service *service)
-{
-	return service->conn &&
-	       (service->conn->protocol_features >> AERO_VHOST_USER_PROTOCOL_F_STATUS & 1);
-}
 
 static uint64_t get_features(void *ctx)
 {
@@ -230,12 +224,15 @@ static void settle_owner(struct aero_balloon_service *service, bool is_fresh)
 		aero_virtio_balloon_host_forget(&service->device);
 }
 
-/* A front end without a status has a driver when the first ring is up. */
+/*
+ * A front end has a driver when the first ring is up. It may have told so by DRIVER_OK; UML has no
+ * status, and QEMU's generic device negotiates it and stops at FEATURES_OK.
+ */
 static void find_driver(struct aero_balloon_service *service, unsigned int index)
 {
 	const struct aero_virtio_balloon_queue *q = &service->device.queue[index];
 
-	if (!has_status(service) && q->is_started && q->is_enabled)
+	if (q->is_started && q->is_enabled)
 		aero_virtio_balloon_host_set_status(&service->device, STATUS_LIVE);
 }
 
