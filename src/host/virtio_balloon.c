@@ -215,6 +215,19 @@ enum aero_status aero_virtio_balloon_host_config_read(const struct aero_virtio_b
 	return AERO_OK;
 }
 
+void aero_virtio_balloon_note_progress(struct aero_virtio_balloon *dev)
+{
+	uint64_t target = config_get(dev, CONFIG_TARGET);
+	uint64_t held = aero_ledger_held(&dev->ledger);
+	uint64_t missing = target > held ? target - held : held - target;
+
+	/* A guest at its limit gives and takes for ever: that is no progress. */
+	if (missing >= dev->nearest_frames)
+		return;
+	dev->nearest_frames = missing;
+	dev->has_moved = true;
+}
+
 static void actual_changed(struct aero_virtio_balloon *dev)
 {
 	uint32_t actual = config_get(dev, CONFIG_ACTUAL);
@@ -223,7 +236,7 @@ static void actual_changed(struct aero_virtio_balloon *dev)
 	dev->actual = actual;
 	dev->counters.actual_writes++;
 	dev->has_answered = true;
-	dev->has_moved = true;
+	aero_virtio_balloon_note_progress(dev);
 	aero_virtio_balloon_emit(dev, EVENT(ACTUAL), actual);
 	if (held != actual) {
 		dev->counters.actual_mismatches++;
@@ -271,6 +284,7 @@ enum aero_status aero_virtio_balloon_host_set_target(struct aero_virtio_balloon 
 	config_set(dev, CONFIG_TARGET, target);
 	dev->has_answered = false;
 	dev->has_moved = true;
+	dev->nearest_frames = UINT64_MAX;
 	*out_frames = target;
 	aero_virtio_balloon_emit(dev, EVENT(TARGET), target);
 	aero_virtio_balloon_notify_config(dev);

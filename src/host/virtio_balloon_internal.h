@@ -75,6 +75,9 @@ enum numbering_kind {
 /* Decide the numbering from the features accepted and the rings that are up; then the roles. */
 void aero_virtio_balloon_decide_roles(struct aero_virtio_balloon *dev);
 
+/* Frames came or went: progress, where the balloon is nearer to its target than ever before. */
+void aero_virtio_balloon_note_progress(struct aero_virtio_balloon *dev);
+
 /* Roles of all queues by the numbering decided. A chain of a queue whose role changes goes back. */
 void aero_virtio_balloon_assign_roles(struct aero_virtio_balloon *dev);
 

@@ -370,7 +370,7 @@ const char *aero_host_stall_str(enum aero_host_stall stall)
 	case AERO_HOST_STALL_SILENT:
 		return "the guest does not answer";
 	case AERO_HOST_STALL_SHORT:
-		return "the guest began and stopped: it has no memory to give";
+		return "the guest began and comes no nearer: it has no memory to give";
 	case AERO_HOST_STALL_SHRINKING:
 		return "the guest takes memory back against the target";
 	}

@@ -89,17 +89,19 @@ void aero_virtio_balloon_serve_frames(struct aero_virtio_balloon *dev,
 
 	dev->has_answered = true;
 	dev->was_last_deflate = !is_inflate;
-	dev->progress_ns = dev->now_ns;
 	if (!q->is_finishing) {
 		serve_chunk(dev, q, is_inflate);
-		if (!q->is_finishing)
+		if (!q->is_finishing) {
+			aero_virtio_balloon_note_progress(dev);
 			return;
+		}
 		trace(dev, is_inflate, end_of_request);
 		if (is_inflate)
 			dev->counters.inflate_requests++;
 		else
 			dev->counters.deflate_requests++;
 	}
+	aero_virtio_balloon_note_progress(dev);
 	if (!is_inflate || finish_inflate(dev))
 		aero_virtio_balloon_answer(dev, q);
 }

@@ -142,7 +142,8 @@ class Target(CommandCase):
     def test_guest_that_has_no_more_is_said(self):
         self.guest(limit_bytes=4 * MIB)
         done = self.check(TIMEOUT, "target", "8M", "--wait", "--timeout", "2.5")
-        self.assertIn("not there in 2.5 s, 4 MiB of 8 MiB: the guest began and stopped", done.err)
+        self.assertIn("not there in 2.5 s, 4 MiB of 8 MiB: the guest began and comes no nearer",
+                      done.err)
 
     def test_guest_that_is_silent_is_said(self):
         self.guest(is_driven=False)

@@ -61,7 +61,7 @@ enum aero_host_stall {
 	AERO_HOST_STALL_PAUSED,	   /* the host quiesced the device */
 	AERO_HOST_STALL_BROKEN,	   /* the driver broke a queue; needs a reset */
 	AERO_HOST_STALL_SILENT,	   /* the driver has not answered this target at all */
-	AERO_HOST_STALL_SHORT,	   /* it began and stopped: the guest has no memory to give */
+	AERO_HOST_STALL_SHORT,	   /* it began and comes no nearer: the guest has none to give */
 	AERO_HOST_STALL_SHRINKING, /* the guest takes frames back against the target */
 };
 
@@ -217,7 +217,8 @@ struct aero_virtio_balloon {
 	uint8_t numbering;   /* of the queues above 1: how the driver does it, as far as decided */
 	uint8_t optional_up; /* bits of their rings that were up when that was decided */
 	unsigned int turn;
-	uint64_t progress_ns;
+	uint64_t nearest_frames; /* the least that was missing to the target since it was set */
+	uint64_t progress_ns;	 /* when that was */
 	uint64_t now_ns;
 };
 
