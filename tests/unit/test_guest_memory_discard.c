@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "test_guest_memory_rig.h"
 
+#include <sys/file.h>
+
 /* Discarding ---------------------------------------------------------------------------------- */
 
 static void test_discard_shared_memory_frees_exactly(void **state)
@@ -270,20 +272,32 @@ static int open_hugetlb(uint64_t bytes)
 	return fd;
 }
 
-/* Asks the kernel for huge pages, gives back what was there. */
-static long set_huge_pages(long count)
-{
-	FILE *file = fopen("/proc/sys/vm/nr_hugepages", "r+");
-	long before = -1;
+/* The kernel's pool of huge pages, locked against other runs of this test until it is put back. */
+struct pool {
+	int fd;
+	char before[32];
+};
 
-	if (!file)
-		return -1;
-	if (fscanf(file, "%ld", &before) != 1)
-		before = -1;
-	rewind(file);
-	fprintf(file, "%ld\n", count);
-	fclose(file);
-	return before;
+static void open_pool(struct pool *pool, const char *count)
+{
+	ssize_t n;
+
+	pool->fd = open("/proc/sys/vm/nr_hugepages", O_RDWR | O_CLOEXEC);
+	if (pool->fd < 0 || flock(pool->fd, LOCK_EX))
+		return;
+	n = pread(pool->fd, pool->before, sizeof(pool->before) - 1, 0);
+	pool->before[n > 0 ? n : 0] = '\0';
+	assert_int_equal(pwrite(pool->fd, count, strlen(count), 0), strlen(count));
+}
+
+static void close_pool(struct pool *pool)
+{
+	size_t len = strlen(pool->before);
+
+	if (pool->fd < 0)
+		return;
+	assert_int_equal(pwrite(pool->fd, pool->before, len, 0), len);
+	close(pool->fd);
 }
 
 static void check_hugetlb(struct rig *rig, int fd)
@@ -310,16 +324,17 @@ static void check_hugetlb(struct rig *rig, int fd)
 
 static void test_backing_of_hugetlb(void **state)
 {
-	long before = set_huge_pages(12);
-	int fd = open_hugetlb(8 * MIB);
+	struct pool pool = { .fd = -1 };
+	int fd;
 
+	open_pool(&pool, "12");
+	fd = open_hugetlb(8 * MIB);
 	if (fd >= 0) {
 		check_hugetlb(*state, fd);
 		close(fd);
 	}
 	aero_guest_memory_fini(&((struct rig *)*state)->mem);
-	if (before >= 0)
-		set_huge_pages(before);
+	close_pool(&pool);
 	if (fd < 0)
 		skip();
 }
