@@ -10,15 +10,18 @@
 
 #define NAME "hint"
 
+static const char help[] =
+	"A round of free page hinting: the guest names pages that are free, so that a copy of\n"
+	"its memory can leave them out. Nothing is discarded.\n"
+	"\n"
+	"  start  begin a round\n"
+	"  stop   end it; the guest keeps the pages it hinted aside\n"
+	"  done   the guest may use the pages again\n";
+
 static const struct aero_usage usage = {
 	.name = NAME,
 	.operands = "CONTROL start|stop|done",
-	.help = "A round of free page hinting: the guest names pages that are free, so that a copy of\n"
-		"its memory can leave them out. Nothing is discarded.\n"
-		"\n"
-		"  start  begin a round\n"
-		"  stop   end it; the guest keeps the pages it hinted aside\n"
-		"  done   the guest may use the pages again\n",
+	.help = help,
 	.operands_min = 2,
 	.operands_max = 2,
 };

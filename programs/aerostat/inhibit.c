@@ -12,16 +12,19 @@
 
 #define NAME "inhibit"
 
+static const char help[] =
+	"Sets the reasons for which nothing may be discarded; 'none' permits it again. The\n"
+	"balloon goes on, the host's memory stays where it is.\n"
+	"\n"
+	"  operator     somebody wants it so\n"
+	"  passthrough  a device may write to any of the guest's memory\n"
+	"  migration    the guest's memory is still arriving\n"
+	"  snapshot     the guest's memory is being read\n";
+
 static const struct aero_usage usage = {
 	.name = NAME,
 	.operands = "CONTROL REASON...|none",
-	.help = "Sets the reasons for which nothing may be discarded; 'none' permits it again. The\n"
-		"balloon goes on, the host's memory stays where it is.\n"
-		"\n"
-		"  operator     somebody wants it so\n"
-		"  passthrough  a device may write to any of the guest's memory\n"
-		"  migration    the guest's memory is still arriving\n"
-		"  snapshot     the guest's memory is being read\n",
+	.help = help,
 	.operands_min = 2,
 	.operands_max = -1,
 };

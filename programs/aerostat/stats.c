@@ -14,15 +14,18 @@
 #define TIMEOUT_MS_DEFAULT 2000
 #define TIMEOUT_MS_MAX 600000
 
+static const char help[] =
+	"Asks the guest for fresh statistics, waits for them and prints them by name. What is\n"
+	"missing is said, and why. Exit status 3 where the guest did not answer in time,\n"
+	"after the numbers that came last and their age.\n"
+	"\n"
+	"  --timeout S  wait at most S seconds (default 2)\n"
+	"  --json       as JSON; keys in docs/control.md\n";
+
 static const struct aero_usage usage = {
 	.name = NAME,
 	.operands = "CONTROL",
-	.help = "Asks the guest for fresh statistics, waits for them and prints them by name. What is\n"
-		"missing is said, and why. Exit status 3 where the guest did not answer in time,\n"
-		"after the numbers that came last and their age.\n"
-		"\n"
-		"  --timeout S  wait at most S seconds (default 2)\n"
-		"  --json       as JSON; keys in docs/control.md\n",
+	.help = help,
 	.takes = AERO_TAKES_JSON | AERO_TAKES_TIMEOUT,
 	.operands_min = 1,
 	.operands_max = 1,

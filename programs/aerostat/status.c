@@ -13,13 +13,16 @@
 #define NAME "status"
 #define WRAP_COLUMNS 60
 
+static const char help[] =
+	"Shows how the balloon is: target and actual size, what the host knows and got back,\n"
+	"why it is not at its target, the features in use, and what was counted.\n"
+	"\n"
+	"  --json  everything, as JSON; keys in docs/control.md\n";
+
 static const struct aero_usage usage = {
 	.name = NAME,
 	.operands = "CONTROL",
-	.help = "Shows how the balloon is: target and actual size, what the host knows and got back,\n"
-		"why it is not at its target, the features in use, and what was counted.\n"
-		"\n"
-		"  --json  everything, as JSON; keys in docs/control.md\n",
+	.help = help,
 	.takes = AERO_TAKES_JSON,
 	.operands_min = 1,
 	.operands_max = 1,

@@ -17,15 +17,18 @@
 /* Between two lines of progress. */
 #define PROGRESS_MS 1000
 
+static const char help[] =
+	"Sets how much memory the balloon is to hold. SIZE is bytes, or a number with K, M,\n"
+	"G or T (powers of 1024), or % of guest memory. More than the guest has, or the\n"
+	"protocol can say, is lowered and said.\n"
+	"\n"
+	"  --wait       wait until the guest has done it, and show how far it is\n"
+	"  --timeout S  with --wait: at most S seconds (default 60); exit status 3 after it\n";
+
 static const struct aero_usage usage = {
 	.name = NAME,
 	.operands = "CONTROL SIZE",
-	.help = "Sets how much memory the balloon is to hold. SIZE is bytes, or a number with K, M,\n"
-		"G or T (powers of 1024), or % of guest memory. More than the guest has, or the\n"
-		"protocol can say, is lowered and said.\n"
-		"\n"
-		"  --wait       wait until the guest has done it, and show how far it is\n"
-		"  --timeout S  with --wait: at most S seconds (default 60); exit status 3 after it\n",
+	.help = help,
 	.takes = AERO_TAKES_WAIT | AERO_TAKES_TIMEOUT,
 	.operands_min = 2,
 	.operands_max = 2,

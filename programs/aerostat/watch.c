@@ -11,13 +11,16 @@
 
 #define NAME "watch"
 
+static const char help[] =
+	"Prints events as they happen, one per line, until it is interrupted or the device\n"
+	"ends (exit status 4).\n"
+	"\n"
+	"  --json  each as one line of JSON; keys in docs/control.md\n";
+
 static const struct aero_usage usage = {
 	.name = NAME,
 	.operands = "CONTROL",
-	.help = "Prints events as they happen, one per line, until it is interrupted or the device\n"
-		"ends (exit status 4).\n"
-		"\n"
-		"  --json  each as one line of JSON; keys in docs/control.md\n",
+	.help = help,
 	.takes = AERO_TAKES_JSON,
 	.operands_min = 1,
 	.operands_max = 1,
