@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* Messages read before other handles of the loop get their turn. */
@@ -337,7 +335,7 @@ static void on_listener(uv_poll_t *poll, int status, int events)
 		uv_poll_stop(&socket->listener);
 		return;
 	}
-	fd = accept4(socket->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	fd = accept4(socket->listening.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
 		connect_peer(socket, fd);
 		return;
@@ -354,129 +352,24 @@ static void watch_listener(struct aero_vhost_user_socket *socket)
 	uv_poll_start(&socket->listener, UV_READABLE, on_listener);
 }
 
-static int open_stream(void)
-{
-	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-}
-
-/* Whether nobody listens there any more. */
-static bool is_dead(const struct sockaddr_un *addr)
-{
-	int fd = open_stream();
-	bool is_refused;
-
-	if (fd < 0)
-		return false;
-	is_refused =
-		connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) && errno == ECONNREFUSED;
-	close(fd);
-	return is_refused;
-}
-
-/* Makes sure that nothing is at the path; a dead socket is removed. */
-static enum aero_status clear_path(struct aero_vhost_user_socket *socket,
-				   const struct sockaddr_un *addr)
-{
-	struct stat stat;
-
-	if (lstat(addr->sun_path, &stat))
-		return AERO_OK;
-	if (!S_ISSOCK(stat.st_mode)) {
-		say(socket, "%s exists and is not a socket", addr->sun_path);
-		return AERO_EREFUSED;
-	}
-	if (!is_dead(addr)) {
-		say(socket, "%s is in use by another process", addr->sun_path);
-		return AERO_EREFUSED;
-	}
-	unlink(addr->sun_path);
-	return AERO_OK;
-}
-
-static enum aero_status fill_addr(struct aero_vhost_user_socket *socket, const char *path,
-				  struct sockaddr_un *out)
-{
-	size_t len = strlen(path);
-
-	memset(out, 0, sizeof(*out));
-	out->sun_family = AF_UNIX;
-	if (len < 1 || len >= sizeof(out->sun_path)) {
-		say(socket, "socket path of %zu characters, not 1 to %zu: %s", len,
-		    sizeof(out->sun_path) - 1, path);
-		return AERO_EINVAL;
-	}
-	memcpy(out->sun_path, path, len);
-	memcpy(socket->path, path, len + 1);
-	return AERO_OK;
-}
-
-/* The mode is set before bind() makes the file, so that it is never wider. */
-static enum aero_status bind_path(struct aero_vhost_user_socket *socket,
-				  const struct sockaddr_un *addr)
-{
-	struct stat stat;
-
-	if (fchmod(socket->listen_fd, 0600) ||
-	    bind(socket->listen_fd, (const struct sockaddr *)addr, sizeof(*addr))) {
-		say(socket, "%s: %s", addr->sun_path, strerror(errno));
-		return AERO_EIO;
-	}
-	if (listen(socket->listen_fd, 1) || lstat(addr->sun_path, &stat)) {
-		say(socket, "%s: %s", addr->sun_path, strerror(errno));
-		unlink(addr->sun_path);
-		return AERO_EIO;
-	}
-	socket->dev = stat.st_dev;
-	socket->ino = stat.st_ino;
-	return AERO_OK;
-}
-
-static void remove_path(struct aero_vhost_user_socket *socket)
-{
-	struct stat stat;
-
-	if (!lstat(socket->path, &stat) && stat.st_dev == socket->dev && stat.st_ino == socket->ino)
-		unlink(socket->path);
-}
-
-static enum aero_status open_path(struct aero_vhost_user_socket *socket, const char *path)
-{
-	struct sockaddr_un addr;
-	enum aero_status status = fill_addr(socket, path, &addr);
-
-	if (status == AERO_OK)
-		status = clear_path(socket, &addr);
-	if (status != AERO_OK)
-		return status;
-	socket->listen_fd = open_stream();
-	if (socket->listen_fd < 0) {
-		say(socket, "%s: %s", path, strerror(errno));
-		return AERO_EIO;
-	}
-	status = bind_path(socket, &addr);
-	if (status != AERO_OK)
-		close(socket->listen_fd);
-	return status;
-}
-
 enum aero_status aero_vhost_user_socket_listen(struct aero_vhost_user_socket *socket,
 					       uv_loop_t *loop,
 					       const struct aero_vhost_user_socket_config *config)
 {
-	enum aero_status status;
+	struct aero_error error;
 
 	memset(socket, 0, sizeof(*socket));
 	socket->config = *config;
 	socket->config.path = NULL;
 	socket->loop = loop;
 	socket->peer_fd = -1;
-	status = open_path(socket, config->path);
-	if (status != AERO_OK)
-		return status;
-	if (uv_poll_init(loop, &socket->listener, socket->listen_fd)) {
+	if (aero_unix_listener_open(&socket->listening, config->path, 1, &error) != AERO_OK) {
+		say(socket, "%s", error.text);
+		return error.status;
+	}
+	if (uv_poll_init(loop, &socket->listener, socket->listening.fd)) {
 		say(socket, "%s: cannot be watched", config->path);
-		remove_path(socket);
-		close(socket->listen_fd);
+		aero_unix_listener_close(&socket->listening);
 		return AERO_EIO;
 	}
 	uv_timer_init(loop, &socket->pause);
@@ -496,8 +389,7 @@ void aero_vhost_user_socket_close(struct aero_vhost_user_socket *socket, void (*
 	socket->closed_ctx = ctx;
 	if (socket->peer_fd >= 0)
 		disconnect(socket);
-	remove_path(socket);
 	uv_close((uv_handle_t *)&socket->listener, on_handle_closed);
 	uv_close((uv_handle_t *)&socket->pause, on_handle_closed);
-	close(socket->listen_fd);
+	aero_unix_listener_close(&socket->listening);
 }

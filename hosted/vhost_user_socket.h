@@ -13,6 +13,7 @@
 
 #include <uv.h>
 
+#include "hosted/unix_listener.h"
 #include "hosted/vhost_user.h"
 
 struct aero_vhost_user_socket_config {
@@ -41,11 +42,8 @@ struct aero_vhost_user_socket {
 	uv_poll_t *peer;    /* one allocation for each: libuv closes in its own time */
 	uv_poll_t *channel; /* the back-end channel, if the front end gave one */
 	uv_timer_t pause;
-	int listen_fd;
+	struct aero_unix_listener listening;
 	int peer_fd;
-	char path[108];
-	uint64_t dev; /* of the socket file, so that only our own is removed */
-	uint64_t ino;
 	bool is_closing;
 	bool is_busy; /* inside feed() */
 	uint8_t out[AERO_VHOST_USER_MESSAGE_MAX];
