@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "hosted/balloon_service_internal.h"
 
-#include <aerostat/wire/virtio.h>
-#include <aerostat/wire/virtio_balloon.h>
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,29 +14,6 @@
 
 /* Enough for guests with memory in many pieces, and for hot-plugged modules. */
 #define MEMORY_SLOTS AERO_GUEST_MEMORY_REGIONS_MAX
-
-struct aero_virtio_features aero_balloon_service_features(void)
-{
-	static const unsigned char bits[] = {
-		AERO_VIRTIO_BALLOON_F_MUST_TELL_HOST,
-		AERO_VIRTIO_BALLOON_F_STATS_VQ,
-		AERO_VIRTIO_BALLOON_F_DEFLATE_ON_OOM,
-		AERO_VIRTIO_BALLOON_F_FREE_PAGE_HINT,
-		AERO_VIRTIO_BALLOON_F_PAGE_POISON,
-		AERO_VIRTIO_BALLOON_F_PAGE_REPORTING,
-		AERO_VIRTIO_F_INDIRECT_DESC,
-		AERO_VIRTIO_F_EVENT_IDX,
-		AERO_VIRTIO_F_VERSION_1,
-		AERO_VIRTIO_F_RING_PACKED,
-		AERO_VIRTIO_F_IN_ORDER,
-	};
-	struct aero_virtio_features features = { { 0, 0 } };
-	size_t i;
-
-	for (i = 0; i < sizeof(bits); i++)
-		features.word[bits[i] / 64] |= 1ull << bits[i] % 64;
-	return features;
-}
 
 void aero_balloon_service_log(struct aero_balloon_service *service, const char *format, ...)
 {

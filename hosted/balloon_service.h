@@ -36,7 +36,7 @@ struct aero_balloon_service_event {
 
 struct aero_balloon_service_config {
 	const char *socket_path;
-	struct aero_virtio_features offered; /* see aero_balloon_service_features() */
+	struct aero_virtio_features offered; /* of aero_virtio_balloon_host_features() */
 	enum aero_discard_mode mode;
 	uint64_t idle_ns;	    /* 0: the ledger's default */
 	uint32_t stats_interval_ms; /* ask for statistics this often; 0: only when told to */
@@ -74,18 +74,6 @@ struct aero_balloon_service {
 	void (*closed)(void *ctx);
 	void *closed_ctx;
 };
-
-/**
- * aero_balloon_service_features() - Everything the back end can offer.
- *
- * Shape:   the six balloon features, indirect descriptors, event index, packed rings, in-order use,
- *          VERSION_1.
- * Owner:   a value.
- * Errors:  none.
- * Context: any.
- * Source:  VIRTIO 1.4.
- */
-struct aero_virtio_features aero_balloon_service_features(void);
 
 /**
  * aero_balloon_service_start() - Listen for front ends.

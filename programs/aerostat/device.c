@@ -241,7 +241,7 @@ static const struct option options[] = {
 
 static int read_features(const char *text, struct settings *out)
 {
-	struct aero_virtio_features all = aero_balloon_service_features();
+	struct aero_virtio_features all = aero_virtio_balloon_host_features();
 	struct aero_error error;
 
 	if (aero_feature_list_parse(text, &all, &out->service.offered, &error) != AERO_OK)
@@ -307,7 +307,7 @@ static int read_option(int option, char **argv, struct settings *out)
 
 int command_device(int argc, char **argv)
 {
-	struct settings settings = { .service.offered = aero_balloon_service_features() };
+	struct settings settings = { .service.offered = aero_virtio_balloon_host_features() };
 	int option;
 	int result;
 

@@ -109,7 +109,7 @@ static bool read_size(const char *option, const char *text, struct aero_size *ou
 
 static bool read_features(const char *text, struct aero_virtio_features *out)
 {
-	struct aero_virtio_features all = aero_balloon_service_features();
+	struct aero_virtio_features all = aero_virtio_balloon_host_features();
 	struct aero_error error;
 
 	if (aero_feature_list_parse(text, &all, out, &error) == AERO_OK)
@@ -318,7 +318,7 @@ int command_run(int argc, char **argv)
 {
 	struct request request = {
 		.options = {
-			.features = aero_balloon_service_features(),
+			.features = aero_virtio_balloon_host_features(),
 			.timeout_ms = DEFAULT_TIMEOUT_S * 1000,
 			.hold_ms = isatty(STDERR_FILENO) ? 1000 : 0,
 		},

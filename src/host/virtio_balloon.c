@@ -17,13 +17,20 @@ static const unsigned char known_features[] = {
 	AERO_VIRTIO_F_IN_ORDER,
 };
 
-static bool are_known(struct aero_virtio_features features)
+struct aero_virtio_features aero_virtio_balloon_host_features(void)
 {
+	struct aero_virtio_features features = { { 0, 0 } };
 	size_t i;
 
 	for (i = 0; i < sizeof(known_features); i++)
-		features.word[known_features[i] / 64] &= ~(1ull << known_features[i] % 64);
-	return !features.word[0] && !features.word[1];
+		features.word[known_features[i] / 64] |= 1ull << known_features[i] % 64;
+	return features;
+}
+
+static bool is_subset(const struct aero_virtio_features *part,
+		      const struct aero_virtio_features *whole)
+{
+	return !(part->word[0] & ~whole->word[0]) && !(part->word[1] & ~whole->word[1]);
 }
 
 static uint32_t config_bytes_needed(const struct aero_virtio_features *offered)
@@ -37,6 +44,7 @@ static uint32_t config_bytes_needed(const struct aero_virtio_features *offered)
 
 static bool is_config_valid(const struct aero_virtio_balloon_config *config)
 {
+	struct aero_virtio_features known = aero_virtio_balloon_host_features();
 	uint32_t bytes = config->config_bytes;
 
 	if (!config->memory || !config->memory->translate || !config->ops)
@@ -44,7 +52,7 @@ static bool is_config_valid(const struct aero_virtio_balloon_config *config)
 	if (!config->ops->notify_queue || !config->ops->notify_config || !config->nodes.get ||
 	    !config->nodes.put)
 		return false;
-	if (!are_known(config->offered) || config->mode > AERO_DISCARD_NONE)
+	if (!is_subset(&config->offered, &known) || config->mode > AERO_DISCARD_NONE)
 		return false;
 	return !bytes ||
 	       (bytes >= config_bytes_needed(&config->offered) && bytes <= 16 && bytes % 4 == 0);
@@ -113,8 +121,7 @@ enum aero_status aero_virtio_balloon_host_accept(struct aero_virtio_balloon *dev
 {
 	if (is_live(dev))
 		return AERO_ESTATE;
-	if ((features->word[0] & ~dev->config.offered.word[0]) ||
-	    (features->word[1] & ~dev->config.offered.word[1]))
+	if (!is_subset(features, &dev->config.offered))
 		return AERO_ENOTSUP;
 	dev->accepted = *features;
 	dev->numbering = NUMBERING_UNDECIDED;

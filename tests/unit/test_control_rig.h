@@ -90,7 +90,7 @@ static inline struct rig *rig_new(void)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
 	struct aero_balloon_service_config config = {
-		.offered = aero_balloon_service_features(),
+		.offered = aero_virtio_balloon_host_features(),
 		.event = rig_event,
 		.log = rig_log,
 		.ctx = rig,

@@ -20,6 +20,18 @@ extern "C" {
 #endif
 
 /**
+ * aero_virtio_balloon_host_features() - Everything the device can offer.
+ *
+ * Shape:   the six balloon features, indirect descriptors, event index, packed rings, in-order use,
+ *          VERSION_1.
+ * Owner:   a value.
+ * Errors:  none.
+ * Context: any.
+ * Source:  VIRTIO 1.4, 5.5.3 and 6.
+ */
+struct aero_virtio_features aero_virtio_balloon_host_features(void);
+
+/**
  * aero_virtio_balloon_host_init() - Make a device.
  * @dev:    Uninitialised.
  * @config: Copied.
