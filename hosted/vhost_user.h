@@ -171,6 +171,7 @@ struct aero_vhost_user_conn {
 	struct aero_vhost_user_channel channel;
 	bool has_memory;
 	bool is_dead;
+	bool is_enable_unsaid; /* PROTOCOL_FEATURES is not accepted: no SET_VRING_ENABLE comes */
 	unsigned int refusals;
 	int fds[AERO_VHOST_USER_FDS_MAX]; /* of the message being received */
 	unsigned int fd_count;

@@ -25,11 +25,19 @@ static uint64_t offered_features(struct aero_vhost_user_conn *conn)
 	return conn->config.ops->get_features(conn->config.ctx) & ~TRANSPORT_BITS;
 }
 
+/*
+ * UML asks for the features when its driver has gone. Where it has negotiated PROTOCOL_FEATURES it
+ * has disabled the rings before; where not (it loses the bit if the driver declines a feature, such
+ * as PAGE_POISON) this is the only sign, and the rings lie in memory that is somebody else's now.
+ * Other front ends ask before they have any.
+ */
 enum aero_status aero_vhost_user_get_features(struct aero_vhost_user_conn *conn,
 					      struct aero_vhost_user_request *req)
 {
 	uint64_t features = offered_features(conn) | BIT(AERO_VHOST_USER_F_PROTOCOL_FEATURES);
 
+	if (conn->is_enable_unsaid)
+		aero_vhost_user_rings_stop(conn, true);
 	aero_vhost_user_reply(req, &features, sizeof(features));
 	return AERO_OK;
 }
@@ -73,7 +81,8 @@ enum aero_status aero_vhost_user_set_features(struct aero_vhost_user_conn *conn,
 	if (status != AERO_OK)
 		return aero_vhost_user_answer_of(status);
 	conn->features = features;
-	if (features == word)
+	conn->is_enable_unsaid = features == word;
+	if (conn->is_enable_unsaid)
 		aero_vhost_user_rings_enable(conn, true);
 	return AERO_OK;
 }
