@@ -339,7 +339,7 @@ class Guest(FrontEnd):
 
     def settle(self):
         """All that was sent before is done when this returns."""
-        self.ask_u64(GET_FEATURES)
+        self.ask_u64(GET_QUEUE_NUM)
 
     def close(self):
         super().close()

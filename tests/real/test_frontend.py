@@ -130,21 +130,50 @@ class Messages(DeviceCase):
                               answer["clamped_from_bytes"]),
                              (64 * MIB, "guest_memory", 1 << 50))
 
+    def plain_guest(self):
+        """A front end that does not accept PROTOCOL_FEATURES, and so does not enable rings: they
+        run when they are started."""
+        guest = self.guest(start=False)
+        guest.send(SET_OWNER)
+        self.start_plainly(guest)
+        return guest
+
+    def start_plainly(self, guest):
+        guest.send(SET_FEATURES, struct.pack("<Q", USUAL))
+        guest.set_memory(guest.memory)
+        guest.enable_ring = lambda *_: None
+        guest.write_actual = guest.settle
+        for role, ring in guest.rings.items():
+            ring.clear()
+            ring.go_on(0)
+            guest.start_ring(guest.numbers[role], ring)
+
     def test_front_end_without_protocol_features(self):
-        """Such a one does not enable rings: they run when they are started."""
-        with self.connected() as front:
-            guest = self.guest(start=False)
-            guest.socket.close()
-            front.send(SET_OWNER)
-            front.send(SET_FEATURES, struct.pack("<Q", USUAL))
-            front.set_memory(guest.memory)
-            guest.socket = front.socket
-            guest.enable_ring = lambda *_: None
-            for role, ring in guest.rings.items():
-                guest.start_ring(guest.numbers[role], ring)
-            guest.write_actual = lambda: None
-            guest.inflate(FRAMES)
-            self.assertEqual(self.daemon.status()["ledger_bytes"], len(FRAMES) * FRAME)
+        guest = self.plain_guest()
+        guest.inflate(FRAMES)
+        self.assertEqual(self.daemon.status()["ledger_bytes"], len(FRAMES) * FRAME)
+
+    def test_driver_that_goes_without_protocol_features(self):
+        """UML disables no rings then, and asks for the features. What it held is not written to
+        any more: it may be somebody else's."""
+        guest = self.plain_guest()
+        guest.inflate(FRAMES)
+        guest.give_stats({4: 4})
+        until(lambda: self.daemon.counters()["stats_buffers"], "the buffer was read")
+        self.assertEqual(guest.ask_u64(GET_FEATURES), OFFERED)
+        rings = guest.memory.read(0, FIRST_FRAME * FRAME)
+        self.assertEqual(self.daemon.ask("stats", timeout_ms=100)["reason"], "no_driver")
+        for ring in guest.rings.values():
+            ring.force_kick()
+        guest.settle()
+        self.assertEqual(guest.memory.read(0, FIRST_FRAME * FRAME), rings)
+        # It comes again.
+        guest.frames = []
+        self.start_plainly(guest)
+        guest.settle()
+        self.assertEqual(self.daemon.status()["ledger_bytes"], 0)
+        guest.inflate(FRAMES)
+        self.assertEqual(self.daemon.status()["ledger_bytes"], len(FRAMES) * FRAME)
 
     def test_second_front_end_waits(self):
         with self.guest() as first:
@@ -158,15 +187,11 @@ class Messages(DeviceCase):
             self.assertEqual(second.receive()[2], struct.pack("<Q", OFFERED))
             second.close()
 
-    def test_status_says_when_there_is_a_driver(self):
+    def test_status(self):
+        """A driver is there when a ring is up: QEMU's generic device stops at FEATURES_OK."""
         guest = self.guest(protocol=PROTOCOL_ALL | STATUS)
-        guest.rings["inflate"].give(struct.pack("<I", FIRST_FRAME))
-        self.assertFalse(self.daemon.status()["is_live"])
-        self.assertEqual(self.daemon.status()["ledger_bytes"], 0)
-        guest.send(SET_STATUS, struct.pack("<Q", 1 | 2 | 8 | 4))
-        guest.rings["inflate"].wait()
-        guest.frames = [FIRST_FRAME]
-        guest.write_actual()
+        guest.send(SET_STATUS, struct.pack("<Q", 1 | 2 | 8))
+        guest.inflate([FIRST_FRAME])
         self.assertEqual(guest.ask_u64(GET_STATUS), 15)
         self.assertEqual(self.daemon.status()["ledger_bytes"], FRAME)
         # QEMU pauses a machine this way: the balloon is as full as before.
@@ -174,6 +199,7 @@ class Messages(DeviceCase):
         guest.settle()
         status = self.daemon.status()
         self.assertEqual((status["is_live"], status["ledger_bytes"]), (False, FRAME))
+        self.assertEqual(guest.ask_u64(GET_STATUS), 0)
         guest.send(RESET_DEVICE)
         guest.settle()
         self.assertEqual(self.daemon.status()["ledger_bytes"], 0)
