@@ -97,11 +97,12 @@ class Daemon:
         self.control_path = os.path.join(self.folder, "c")
         self.log_path = os.path.join(self.folder, "log")
         with open(self.log_path, "ab") as log:
+            self.begin = log.tell()
             self.process = subprocess.Popen(
                 [PROGRAM, "device", "--socket", self.socket_path, "--control", self.control_path,
                  *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.pid = self.process.pid
-        until(lambda: "ready" in self.lines() or not self.is_alive(), "ready")
+        until(lambda: "ready" in self.lines(self.begin) or not self.is_alive(), "ready")
         if not self.is_alive():
             text = "\n".join(self.lines())
             self.remove()
@@ -196,7 +197,7 @@ class Daemon:
         return self
 
     def __exit__(self, kind, error, trace):
-        log = "\n".join(self.lines()[-60:])
+        log = "\n".join(self.lines(self.begin)[-60:])
         try:
             status = self.stop()
             left = [name for name in ("s", "c") if os.path.exists(self.folder + "/" + name)]

@@ -169,6 +169,8 @@ class UmlCase(DeviceCase):
             guest.close()
 
     def boot(self, **options):
+        """A guest; there can be only one."""
+        self.end_guest()
         options = dict(dict(memory=self.MEMORY, append=self.append, memory_dir=self.memory_dir),
                        **options)
         started = time.monotonic()
