@@ -230,6 +230,8 @@ static void connected(void *ctx, struct aero_vhost_user_conn *conn)
 
 	service->conn = conn;
 	service->is_memory_tested = false;
+	service->is_owned = false;
+	service->status = 0;
 	aero_balloon_service_emit(service, AERO_BALLOON_SERVICE_CONNECTED);
 }
 
@@ -240,8 +242,11 @@ static void disconnected(void *ctx)
 
 	service->conn = NULL;
 	aero_virtio_balloon_host_detach(&service->device);
-	aero_guest_memory_identify(&service->memory, &service->dormant);
-	service->is_dormant = true;
+	/* One that only looked in does not change whose balloon it is. */
+	if (service->is_owned) {
+		aero_guest_memory_identify(&service->memory, &service->dormant);
+		service->is_dormant = true;
+	}
 	(void)aero_guest_memory_set(&service->memory, NULL, 0);
 	aero_virtio_balloon_host_memory_changed(&service->device);
 	aero_balloon_service_emit(service, AERO_BALLOON_SERVICE_DISCONNECTED);

@@ -63,6 +63,8 @@ struct aero_balloon_service {
 	struct aero_vhost_user_socket socket;
 	struct aero_guest_memory_identity dormant; /* whose balloon the ledger has, while away */
 	bool is_dormant;
+	bool is_owned;	/* this front end has started the inflate ring */
+	uint8_t status; /* as the front end set it; DRIVER_OK reaches the device with a ring */
 	bool is_memory_tested;
 	struct aero_balloon_service_poll *poll[AERO_VIRTIO_BALLOON_QUEUES];
 	uv_idle_t idle;

@@ -17,6 +17,18 @@ struct aero_balloon_service_poll {
 /* The operations that the vhost-user engine calls; ctx is the service. */
 extern const struct aero_vhost_user_ops aero_balloon_service_ops;
 
+/* Addresses of a ring in guest memory. */
+enum aero_status aero_balloon_service_locate(const struct aero_balloon_service *service,
+					     const struct aero_vhost_user_ring *ring,
+					     struct aero_virtio_queue_config *out);
+
+/* Of the operations: what changes the memory map. */
+enum aero_status aero_balloon_service_set_memory(void *ctx, const struct aero_guest_region *regions,
+						 unsigned int count);
+enum aero_status aero_balloon_service_add_memory(void *ctx, const struct aero_guest_region *region);
+enum aero_status aero_balloon_service_remove_memory(void *ctx,
+						    const struct aero_guest_region *region);
+
 /* One line in the log. */
 void aero_balloon_service_log(struct aero_balloon_service *service, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

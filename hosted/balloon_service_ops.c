@@ -33,10 +33,9 @@ static enum aero_status set_features(void *ctx, uint64_t features)
 	return aero_virtio_balloon_host_accept(&service->device, &accepted);
 }
 
-/* Addresses of a ring in guest memory. */
-static enum aero_status locate_ring(struct aero_balloon_service *service,
-				    const struct aero_vhost_user_ring *ring,
-				    struct aero_virtio_queue_config *out)
+enum aero_status aero_balloon_service_locate(const struct aero_balloon_service *service,
+					     const struct aero_vhost_user_ring *ring,
+					     struct aero_virtio_queue_config *out)
 {
 	const struct aero_guest_memory *memory = &service->memory;
 	uint64_t driver_bytes = ring->is_packed ? 4 : AERO_VIRTIO_SPLIT_AVAIL_BYTES(ring->size);
@@ -54,87 +53,6 @@ static enum aero_status locate_ring(struct aero_balloon_service *service,
 	if (status == AERO_OK)
 		status = aero_guest_memory_uva_to_gpa(memory, ring->used, device_bytes,
 						      &out->device);
-	return status;
-}
-
-/* Whether two rings lie at the same guest addresses. */
-static bool is_same_place(const struct aero_virtio_queue_config *a,
-			  const struct aero_virtio_queue_config *b)
-{
-	return a->desc == b->desc && a->driver == b->driver && a->device == b->device;
-}
-
-/* A started ring whose addresses mean another place now goes on there. */
-static void relocate_ring(struct aero_balloon_service *service, unsigned int index)
-{
-	struct aero_virtio_balloon *device = &service->device;
-	const struct aero_vhost_user_ring *ring = aero_vhost_user_ring(service->conn, index);
-	struct aero_virtio_queue_config place;
-
-	if (!device->queue[index].is_started || !ring->is_started ||
-	    locate_ring(service, ring, &place) != AERO_OK ||
-	    is_same_place(&place, &device->queue[index].ring.config))
-		return;
-	place.base = aero_virtio_balloon_host_queue_stop(device, index);
-	if (aero_virtio_balloon_host_queue_start(device, index, &place) != AERO_OK)
-		aero_balloon_service_log(service, "ring %u is lost: not in the new memory map",
-					 index);
-}
-
-/* Once per front end: does a discard free anything here? */
-static void test_memory(struct aero_balloon_service *service)
-{
-	enum aero_status status;
-	char text[256];
-
-	if (service->is_memory_tested)
-		return;
-	service->is_memory_tested = true;
-	status = aero_guest_memory_self_test(&service->memory, text, sizeof(text));
-	if (status != AERO_OK)
-		aero_balloon_service_log(service, "discard self-test: %s", text);
-}
-
-static void memory_changed(struct aero_balloon_service *service)
-{
-	unsigned int i;
-
-	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++)
-		relocate_ring(service, i);
-	aero_virtio_balloon_host_memory_changed(&service->device);
-	test_memory(service);
-	aero_balloon_service_emit(service, AERO_BALLOON_SERVICE_MEMORY);
-	aero_balloon_service_wake(service);
-}
-
-static enum aero_status set_memory(void *ctx, const struct aero_guest_region *regions,
-				   unsigned int count)
-{
-	struct aero_balloon_service *service = ctx;
-	enum aero_status status = aero_guest_memory_set(&service->memory, regions, count);
-
-	if (status == AERO_OK)
-		memory_changed(service);
-	return status;
-}
-
-static enum aero_status add_memory(void *ctx, const struct aero_guest_region *region)
-{
-	struct aero_balloon_service *service = ctx;
-	enum aero_status status = aero_guest_memory_add(&service->memory, region);
-
-	if (status == AERO_OK)
-		memory_changed(service);
-	return status;
-}
-
-static enum aero_status remove_memory(void *ctx, const struct aero_guest_region *region)
-{
-	struct aero_balloon_service *service = ctx;
-	enum aero_status status = aero_guest_memory_remove(&service->memory, region);
-
-	if (status == AERO_OK)
-		memory_changed(service);
 	return status;
 }
 
@@ -205,16 +123,16 @@ static bool settle_base(const struct aero_balloon_service *service, bool is_pack
 }
 
 /*
- * Decide whose balloon the ledger holds, when the first ring starts: it goes on for the same
- * memory and a ring that goes on, and is forgotten otherwise.
+ * Decide whose balloon the ledger holds, when the inflate ring starts: it goes on for the same
+ * memory and a ring that goes on, and is forgotten otherwise. Until then there is no driver, so
+ * nothing of an earlier guest's can be discarded in the memory of this one.
  */
 static void settle_owner(struct aero_balloon_service *service, bool is_fresh)
 {
 	struct aero_guest_memory_identity now;
 	bool is_other = is_fresh;
 
-	if (has_started_ring(service))
-		return;
+	service->is_owned = true;
 	if (service->is_dormant) {
 		aero_guest_memory_identify(&service->memory, &now);
 		is_other = is_other || !aero_guest_memory_same(&service->dormant, &now);
@@ -225,12 +143,13 @@ static void settle_owner(struct aero_balloon_service *service, bool is_fresh)
 }
 
 /*
- * A front end has a driver when the first ring is up. It may have told so by DRIVER_OK; UML has no
- * status, and QEMU's generic device negotiates it and stops at FEATURES_OK.
+ * A front end has a driver when the inflate ring is up, and not before, whatever the status says:
+ * UML has none, and QEMU's generic device negotiates it and stops at FEATURES_OK.
  */
-static void find_driver(struct aero_balloon_service *service, unsigned int index)
+static void find_driver(struct aero_balloon_service *service)
 {
-	const struct aero_virtio_balloon_queue *q = &service->device.queue[index];
+	const struct aero_virtio_balloon_queue *q =
+		&service->device.queue[AERO_VIRTIO_BALLOON_VQ_INFLATE];
 
 	if (q->is_started && q->is_enabled)
 		aero_virtio_balloon_host_set_status(&service->device, STATUS_LIVE);
@@ -241,17 +160,20 @@ static enum aero_status ring_start(void *ctx, unsigned int index,
 {
 	struct aero_balloon_service *service = ctx;
 	struct aero_virtio_queue_config place;
-	enum aero_status status = locate_ring(service, ring, &place);
+	enum aero_status status = aero_balloon_service_locate(service, ring, &place);
+	bool is_fresh;
 
 	if (status != AERO_OK)
 		return status;
-	settle_owner(service, settle_base(service, ring->is_packed, &place));
+	is_fresh = settle_base(service, ring->is_packed, &place);
+	if (index == AERO_VIRTIO_BALLOON_VQ_INFLATE)
+		settle_owner(service, is_fresh);
 	status = aero_virtio_balloon_host_queue_start(&service->device, index, &place);
 	if (status != AERO_OK)
 		return status;
 	aero_virtio_balloon_host_queue_enable(&service->device, index, ring->is_enabled);
 	aero_balloon_service_watch(service, index, ring);
-	find_driver(service, index);
+	find_driver(service);
 	aero_balloon_service_wake(service);
 	return AERO_OK;
 }
@@ -272,7 +194,7 @@ static void ring_enable(void *ctx, unsigned int index, bool is_enabled)
 	struct aero_balloon_service *service = ctx;
 
 	aero_virtio_balloon_host_queue_enable(&service->device, index, is_enabled);
-	find_driver(service, index);
+	find_driver(service);
 	aero_balloon_service_wake(service);
 }
 
@@ -298,10 +220,13 @@ static void set_status(void *ctx, uint8_t status)
 {
 	struct aero_balloon_service *service = ctx;
 
+	service->status = status;
+	if (!status)
+		aero_virtio_balloon_host_detach(&service->device);
+	else if (!has_started_ring(service))
+		status &= (uint8_t)~AERO_VIRTIO_STATUS_DRIVER_OK;
 	if (status)
 		aero_virtio_balloon_host_set_status(&service->device, status);
-	else
-		aero_virtio_balloon_host_detach(&service->device);
 	aero_balloon_service_wake(service);
 }
 
@@ -309,22 +234,23 @@ static uint8_t get_status(void *ctx)
 {
 	struct aero_balloon_service *service = ctx;
 
-	return service->device.status;
+	return service->device.status | service->status;
 }
 
 static void reset(void *ctx)
 {
 	struct aero_balloon_service *service = ctx;
 
+	service->status = 0;
 	aero_virtio_balloon_host_set_status(&service->device, 0);
 }
 
 const struct aero_vhost_user_ops aero_balloon_service_ops = {
 	.get_features = get_features,
 	.set_features = set_features,
-	.set_memory = set_memory,
-	.add_memory = add_memory,
-	.remove_memory = remove_memory,
+	.set_memory = aero_balloon_service_set_memory,
+	.add_memory = aero_balloon_service_add_memory,
+	.remove_memory = aero_balloon_service_remove_memory,
 	.get_config = get_config,
 	.set_config = set_config,
 	.ring_start = ring_start,

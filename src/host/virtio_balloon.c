@@ -72,6 +72,7 @@ enum aero_status aero_virtio_balloon_host_init(struct aero_virtio_balloon *dev,
 	if (!dev->config.silent_ns)
 		dev->config.silent_ns = SILENT_NS_DEFAULT;
 	dev->is_first_stats = true;
+	dev->nearest_frames = UINT64_MAX;
 	return aero_ledger_init(&dev->ledger, &ledger);
 }
 
@@ -140,6 +141,7 @@ void aero_virtio_balloon_host_forget(struct aero_virtio_balloon *dev)
 	dev->are_stats_wanted = false;
 	dev->has_answered = false;
 	dev->was_last_deflate = false;
+	dev->nearest_frames = UINT64_MAX;
 	dev->is_flush_wanted = false;
 	dev->actual = 0;
 	config_set(dev, CONFIG_ACTUAL, 0);
@@ -222,6 +224,9 @@ enum aero_status aero_virtio_balloon_host_config_read(const struct aero_virtio_b
 	return AERO_OK;
 }
 
+/* A balloon that is this much further away again is on another way: 16 MiB. */
+#define PROGRESS_SLACK_FRAMES 4096
+
 void aero_virtio_balloon_note_progress(struct aero_virtio_balloon *dev)
 {
 	uint64_t target = config_get(dev, CONFIG_TARGET);
@@ -229,10 +234,10 @@ void aero_virtio_balloon_note_progress(struct aero_virtio_balloon *dev)
 	uint64_t missing = target > held ? target - held : held - target;
 
 	/* A guest at its limit gives and takes for ever: that is no progress. */
-	if (missing >= dev->nearest_frames)
-		return;
-	dev->nearest_frames = missing;
-	dev->has_moved = true;
+	if (missing < dev->nearest_frames)
+		dev->has_moved = true;
+	if (missing < dev->nearest_frames || missing - dev->nearest_frames > PROGRESS_SLACK_FRAMES)
+		dev->nearest_frames = missing;
 }
 
 static void actual_changed(struct aero_virtio_balloon *dev)

@@ -209,6 +209,19 @@ void aero_virtio_balloon_host_queue_enable(struct aero_virtio_balloon *dev, unsi
 	aero_virtio_balloon_decide_roles(dev);
 }
 
+void aero_virtio_balloon_host_settle(struct aero_virtio_balloon *dev)
+{
+	struct aero_ledger *ledger = &dev->ledger;
+
+	if (!is_live(dev) || dev->inhibited || ledger->mode != AERO_DISCARD_COLLECT) {
+		aero_ledger_drop_rest(ledger);
+		return;
+	}
+	while (aero_ledger_discard_whole(ledger) || aero_ledger_discard_rest(ledger))
+		;
+	aero_ledger_drop_rest(ledger);
+}
+
 void aero_virtio_balloon_host_memory_changed(struct aero_virtio_balloon *dev)
 {
 	unsigned int i;

@@ -236,6 +236,20 @@ bool aero_ledger_discard_rest(struct aero_ledger *ledger);
 void aero_ledger_drop_rest(struct aero_ledger *ledger);
 
 /**
+ * aero_ledger_forget() - Memory of the guest is gone: unplugged, or another lies there now.
+ * @ledger: Initialised.
+ * @range:  What went. Call memory_changed() afterwards.
+ *
+ * Shape:   answers how many of its frames were in the balloon; they are as if never given. Nothing
+ *          of it may be pending: see aero_virtio_balloon_host_settle().
+ * Owner:   nodes that become empty go back.
+ * Errors:  none.
+ * Context: that of nodes.put().
+ * Source:  memory hot plug.
+ */
+uint64_t aero_ledger_forget(struct aero_ledger *ledger, struct aero_range range);
+
+/**
  * aero_ledger_due_ns() - When discard_rest() is to be called.
  * @ledger: Initialised.
  *

@@ -170,6 +170,19 @@ void aero_virtio_balloon_host_queue_enable(struct aero_virtio_balloon *dev, unsi
 					   bool is_enabled);
 
 /**
+ * aero_virtio_balloon_host_settle() - The memory map is about to change.
+ * @dev: Initialised, its rings stopped.
+ *
+ * Shape:   discards all that is pending, at once, in the old map; what may not be discarded now is
+ *          dropped and counted. Then change the map, tell memory_changed(), start the rings.
+ * Owner:   nothing changes hands.
+ * Errors:  none; counters tell.
+ * Context: that of memory->discard().
+ * Source:  pending frames of one memory must not be discarded in another.
+ */
+void aero_virtio_balloon_host_settle(struct aero_virtio_balloon *dev);
+
+/**
  * aero_virtio_balloon_host_memory_changed() - The memory map changed.
  * @dev: Initialised.
  *
