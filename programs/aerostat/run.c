@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -261,14 +263,16 @@ static int read_arguments(int argc, char **argv, struct request *request, bool *
 	int option;
 
 	*out_is_help = false;
-	while ((option = getopt_long(argc, argv, "+qvh", long_options, NULL)) != -1) {
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "+:qvh", long_options, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(help, stdout);
 			*out_is_help = true;
 			return AERO_EXIT_OK;
 		}
-		/* getopt_long() has said what is wrong with it. */
-		if (option == '?' || !take_option(option, optarg, request))
+		if (option == '?' || option == ':')
+			return aero_bad_option("run", argv, option);
+		if (!take_option(option, optarg, request))
 			return AERO_EXIT_USAGE;
 	}
 	if (optind < argc)
@@ -314,6 +318,19 @@ static void print_end(const struct request *request, const struct run_result *re
 		run_summary_print(out, result);
 }
 
+/* Found out now, not after the run. */
+static bool can_write(const char *path)
+{
+	FILE *file = path && strcmp(path, "-") != 0 ? fopen(path, "a") : NULL;
+	bool is_fine = file || !path || !strcmp(path, "-");
+
+	if (!is_fine)
+		aero_complain("run", "%s: %s", path, strerror(errno));
+	if (file)
+		fclose(file);
+	return is_fine;
+}
+
 int command_run(int argc, char **argv)
 {
 	struct request request = {
@@ -334,6 +351,10 @@ int command_run(int argc, char **argv)
 
 	if (status != AERO_EXIT_OK || is_help)
 		return status;
+	if (!can_write(request.files.json) || !can_write(request.files.plot))
+		return AERO_EXIT_FAILED;
+	/* A guest or a reader that goes away is an error to report, not a death. */
+	signal(SIGPIPE, SIG_IGN);
 	view = run_view_open(stderr, request.options.is_quiet, request.options.memory_bytes);
 	caught = run_scenario(&request.options, view, &result, &samples);
 	run_view_close(view, samples.count ? &samples : NULL);

@@ -239,8 +239,7 @@ static bool start_service(struct run *run)
 		return false;
 	}
 	/* One by one, looking what each discard freed would cost as much again: not a fair peer. */
-	aero_guest_memory_set_blind(&run->service.memory,
-				    run->options->mode == AERO_DISCARD_FRAME);
+	aero_guest_memory_set_blind(&run->service.memory, run->options->mode == AERO_DISCARD_FRAME);
 	nodes = aero_node_pool_source(&run->service.nodes);
 	aero_frame_set_init(&run->resident, &nodes);
 	run->has_service = true;
@@ -304,6 +303,10 @@ int run_scenario(const struct run_options *options, struct run_view *view,
 	struct aero_error error;
 	int caught;
 
+	if (!run) {
+		snprintf(result->failure, sizeof(result->failure), "no memory");
+		return 0;
+	}
 	run->options = options;
 	run->view = view;
 	run->result = result;

@@ -199,6 +199,7 @@ static void on_stats_late(uv_timer_t *timer)
 	struct run *run = timer->data;
 
 	run_view_log(run->view, "the guest sent no statistics in time");
+	run->stats_sequence = UINT64_MAX;
 	hold(run);
 }
 
@@ -322,7 +323,9 @@ void run_on_device_event(struct run *run, const struct aero_virtio_balloon_event
 {
 	switch (event->kind) {
 	case AERO_VIRTIO_BALLOON_EVENT_STATS:
+		/* Once: a guest may send more, or too late. */
 		if (run->phase == RUN_ASKING && event->value > run->stats_sequence) {
+			run->stats_sequence = UINT64_MAX;
 			run->result->statistics = aero_balloon_json_statistics(&run->service);
 			hold(run);
 		}
