@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Every checker can fail: each is shown one bad tree and has to name what is bad in it."""
 
+import json
 import os
 import shutil
 import sys
@@ -114,6 +115,34 @@ class Checkers(scratch.Folder):
         self.bad_source("void use(char *bytes);\nvoid bad(void);\n"
                         "void bad(void)\n{\n\tchar bytes[600];\n\n\tuse(bytes);\n}\n")
         self.assert_named("freestanding", "frame")
+
+    def tidy(self, body):
+        self.bad_source(body)
+        shutil.copy(os.path.join(scratch.ROOT, ".clang-tidy"), self.root)
+        self.write("build/compile_commands.json", json.dumps([{
+            "directory": os.path.join(self.root, "build"), "file": "../src/core/bad.c",
+            "command": "clang -c ../src/core/bad.c -o bad.o"}]))
+        return scratch.run([sys.executable, os.path.join(scratch.HERE, "tidy.py"),
+                            os.path.join(self.root, "build"), self.root])
+
+    def test_tidy_null_pointer(self):
+        done = self.tidy("int bad(int *at);\nint bad(int *at)\n{\n\tif (at)\n\t\treturn 1;\n"
+                         "\treturn *at;\n}\n")
+        self.assertIn("clang-analyzer-core.NullDereference", done.stdout)
+        self.assertEqual(done.returncode, 1)
+
+    def test_tidy_nesting(self):
+        text = "int bad(int a);\nint bad(int a)\n{\n" + "\twhile (a) {\n" * 4 + "\ta--;\n" \
+               + "\t}\n" * 4 + "\treturn a;\n}\n"
+        for _ in range(2):
+            # The second time too: only clean files are remembered.
+            done = self.tidy(text)
+            self.assertIn("nesting level 4", done.stdout)
+            self.assertEqual(done.returncode, 1)
+
+    def test_tidy_clean(self):
+        done = self.tidy("int good(int a);\nint good(int a)\n{\n\treturn a;\n}\n")
+        self.assertEqual(done.returncode, 0, done.stdout)
 
     def test_includes_guest_and_host(self):
         self.write("include/aerostat/host/x.h", "")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """clang-tidy over src, hosted and programs, as the build directory compiles them.
 
-    scripts/checks/tidy.py BUILD [SECONDS]
+    scripts/checks/tidy.py BUILD [ROOT]
 
 A file that was clean is remembered under BUILD/tidy/ by the hash of its preprocessed text and of
 .clang-tidy, and not looked at again until either changes.
@@ -20,6 +20,10 @@ import tree
 
 FOLDERS = ("src/", "hosted/", "programs/")
 
+# glibc's tolower() as a macro counts as nesting of ours. A third of the analyzer's usual budget
+# per function takes a third of its time, and found the same in this code.
+EXTRA = ["-D__NO_CTYPE", "-Xclang", "-analyzer-config", "-Xclang", "max-nodes=75000"]
+
 
 def preprocessed(entry):
     """What the compiler sees, or None if it does not compile (clang-tidy then says why)."""
@@ -33,8 +37,12 @@ def preprocessed(entry):
     return done.stdout if done.returncode == 0 else None
 
 
-def tidy(build, entry, rules):
-    path = os.path.relpath(os.path.join(entry["directory"], entry["file"]), tree.ROOT)
+def path_of(root, entry):
+    return os.path.relpath(os.path.join(entry["directory"], entry["file"]), root)
+
+
+def tidy(root, build, entry, rules):
+    path = path_of(root, entry)
     text = preprocessed(entry)
     marker = None
     if text is not None:
@@ -42,10 +50,9 @@ def tidy(build, entry, rules):
         marker = os.path.join(build, "tidy", name)
         if os.path.exists(marker):
             return ""
-    # glibc's tolower() as a macro counts as nesting of ours.
-    done = subprocess.run(["clang-tidy", "--quiet", "-p", build, "--extra-arg=-D__NO_CTYPE", path],
-                          cwd=tree.ROOT, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE)
+    done = subprocess.run(["clang-tidy", "--quiet", "-p", build]
+                          + ["--extra-arg=" + word for word in EXTRA] + [path],
+                          cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode == 0:
         if marker:
             open(marker, "w").close()
@@ -55,18 +62,18 @@ def tidy(build, entry, rules):
 
 def main():
     build = os.path.abspath(sys.argv[1])
+    root = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else tree.ROOT
     os.makedirs(os.path.join(build, "tidy"), exist_ok=True)
-    rules = tree.read(tree.ROOT, ".clang-tidy").encode()
+    rules = (tree.read(root, ".clang-tidy") + str(EXTRA)).encode()
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as stream:
         commands = json.load(stream)
     wanted = {}
     for entry in commands:
-        path = os.path.relpath(os.path.join(entry["directory"], entry["file"]), tree.ROOT)
-        if path.startswith(FOLDERS):
-            wanted.setdefault(path, entry)
+        if path_of(root, entry).startswith(FOLDERS):
+            wanted.setdefault(path_of(root, entry), entry)
     problems = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for text in pool.map(lambda entry: tidy(build, entry, rules), wanted.values()):
+        for text in pool.map(lambda entry: tidy(root, build, entry, rules), wanted.values()):
             problems += [text] if text else []
     if not wanted:
         problems.append("no source in compile_commands.json")
