@@ -73,7 +73,8 @@ static void on_answer(void *ctx, enum aero_status status, const char *text)
 {
 	struct run *run = ctx;
 
-	if (run->result->failure[0])
+	/* Of a guest that is gone the story of its end tells more, and comes in any case. */
+	if (run->result->failure[0] || status == AERO_EGONE)
 		return;
 	if (status != AERO_OK)
 		run_fail(run, "guest: %s", text);
