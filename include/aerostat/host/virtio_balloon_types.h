@@ -99,14 +99,12 @@ struct aero_virtio_balloon_ops {
 	void (*event)(void *ctx, const struct aero_virtio_balloon_event *event);
 	/*
 	 * Optional: a range the guest hinted free in the current round. It may be in use again by
-	 *           the
-	 * time of this call, so it may be left out of a copy, never discarded.
+	 * the time of this call, so it may be left out of a copy, never discarded.
 	 */
 	void (*hint)(void *ctx, struct aero_range range);
 	/*
 	 * Optional: each run of an inflate or deflate request as the guest sent it, unchecked, and
-	 *           an
-	 * empty one at the end of each request. For recording.
+	 * an empty one at the end of each request. For recording.
 	 */
 	void (*trace)(void *ctx, bool is_inflate, struct aero_range run);
 };
