@@ -220,6 +220,20 @@ static void close_trace(struct run *run)
 		run_fail(run, "%s: %s", run->options->trace, strerror(errno));
 }
 
+static bool make_scratch(struct run *run)
+{
+	struct aero_error error;
+
+	if (aero_scratch_dir_make(&run->scratch, &error) != AERO_OK) {
+		run->scratch.path[0] = '\0';
+		run_fail(run, "%s", error.text);
+		return false;
+	}
+	snprintf(run->socket_path, sizeof(run->socket_path), "%s/balloon.sock", run->scratch.path);
+	snprintf(run->initrd_path, sizeof(run->initrd_path), "%s/initrd", run->scratch.path);
+	return true;
+}
+
 static bool start_service(struct run *run)
 {
 	struct aero_balloon_service_config config = {
@@ -300,7 +314,6 @@ int run_scenario(const struct run_options *options, struct run_view *view,
 		 struct run_result *result, struct run_samples *samples)
 {
 	struct run *run = calloc(1, sizeof(*run));
-	struct aero_error error;
 	int caught;
 
 	if (!run) {
@@ -315,25 +328,20 @@ int run_scenario(const struct run_options *options, struct run_view *view,
 	result->memory_bytes = options->memory_bytes;
 	result->target_bytes = options->balloon_bytes;
 	result->discard_mode = mode_names[options->mode];
-	if (aero_scratch_dir_make(&run->scratch, &error) != AERO_OK) {
-		run_fail(run, "%s", error.text);
-		free(run);
-		return 0;
-	}
-	snprintf(run->socket_path, sizeof(run->socket_path), "%s/balloon.sock", run->scratch.path);
-	snprintf(run->initrd_path, sizeof(run->initrd_path), "%s/initrd", run->scratch.path);
 	uv_loop_init(&run->loop);
+	/* Before anything is made that a signal would leave behind. */
 	open_handles(run);
 	run_enter(run, RUN_BOOTING, "Booting Linux with %.0f MiB",
 		  (double)options->memory_bytes / (1 << 20));
-	if (open_trace(run) && start_service(run))
+	if (make_scratch(run) && open_trace(run) && start_service(run))
 		(void)start_guest(run);
 	else
 		close_handles(run);
 	uv_run(&run->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&run->loop);
 	close_trace(run);
-	aero_scratch_dir_remove(&run->scratch);
+	if (run->scratch.path[0])
+		aero_scratch_dir_remove(&run->scratch);
 	judge(run);
 	caught = run->caught;
 	free(run);
