@@ -239,22 +239,34 @@ class Ends(RunCase):
                     self.assertIs(result["good"], False)
 
     def test_interrupted_before_anything(self):
-        process = self.start(*SMALL)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-        # Before the program has begun to listen to signals one just kills it.
-        self.assertIn(process.returncode, (130, -2))
-        self.check_nothing_left(10)
+        for step in range(24):
+            process = self.start(*SMALL, "--quiet")
+            time.sleep(step * 0.0005)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+            # Before the program has begun to listen to signals one just kills it.
+            self.assertIn(process.returncode, (130, -2))
+            self.check_nothing_left(10)
 
     def test_killed(self):
         """Nobody is there to clean up, but for the guest's keeper."""
-        for phase, delay in (("Booting", 0.05), ("Booting", 0.5), ("Inflating", 0)):
-            with self.subTest(phase=phase, delay=delay):
+        for phase in ("dirties", "Inflating", "Deflating"):
+            with self.subTest(phase=phase):
                 process = self.start(*SMALL)
                 self.assertTrue(self.wait_for(process, phase))
-                time.sleep(delay)
                 process.kill()
                 self.check_stopped(process, -signal.SIGKILL)
+
+    def test_killed_early(self):
+        """Before there is a keeper, a directory may stay; the next run takes it away."""
+        for delay in (0, 0.005, 0.05):
+            with self.subTest(delay=delay):
+                process = self.start(*SMALL)
+                time.sleep(delay)
+                process.kill()
+                process.communicate(timeout=60)
+                until(lambda: not processes_with(self.folder), "no process is left", 10)
+                self.run_it("--kernel", "/nonexistent")
 
     def test_guest_is_killed(self):
         process = self.start(*SMALL, "--json", self.path("json"))
