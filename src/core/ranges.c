@@ -22,29 +22,50 @@ _Static_assert(2 * BUCKETS * sizeof(counter) <= AERO_RANGES_SCRATCH(0) * sizeof(
 	       "the buckets fit into scratch");
 
 /* Frames compared at a time: without a branch between them. */
-#define STRIDE 8
+#define STRIDE 16
 
-/* How many entries step by step, 1 or -1, from each to the next. */
+/* Two entries of the array as one number; and the number of two that follow each other. */
+static inline uint64_t load_pair(const uint32_t *frames)
+{
+	uint64_t pair;
+
+	memcpy(&pair, frames, sizeof(pair));
+	return pair;
+}
+
+static inline uint64_t make_pair(uint32_t first, uint32_t second)
+{
+	return AERO_HOST_BIG_ENDIAN ? (uint64_t)first << 32 | second
+				    : (uint64_t)second << 32 | first;
+}
+
+/* What eight entries differ in from those that want begins. */
+static inline uint64_t compare_eight(const uint32_t *frames, uint64_t want, uint64_t change)
+{
+	return (load_pair(frames) ^ want) | (load_pair(frames + 2) ^ (want + change)) |
+	       (load_pair(frames + 4) ^ (want + 2 * change)) |
+	       (load_pair(frames + 6) ^ (want + 3 * change));
+}
+
+/*
+ * How many entries step by step, 1 or -1, from each to the next. No number of the run wraps around,
+ * so that two of them can be raised or lowered as one.
+ */
 static size_t run_length(const uint32_t *frames, size_t count, uint32_t step)
 {
-	uint32_t want = frames[0];
+	uint64_t want = make_pair(frames[0], frames[0] + step);
+	uint64_t change = step == 1 ? make_pair(2, 2) : 0 - make_pair(2, 2);
+	uint32_t step_want;
 	size_t n = 0;
 
-	while (count - n >= STRIDE) {
-		uint32_t differ = 0;
-		uint32_t i;
-
-		for (i = 0; i < STRIDE; i++)
-			differ |= frames[n + i] ^ (want + i * step);
-		if (differ)
-			break;
-		want += STRIDE * step;
+	while (count - n >= STRIDE && !(compare_eight(frames + n, want, change) |
+					compare_eight(frames + n + 8, want + 4 * change, change))) {
+		want += 8 * change;
 		n += STRIDE;
 	}
-	while (n < count && frames[n] == want) {
-		want += step;
-		n++;
-	}
+	step_want = frames[0] + (uint32_t)n * step;
+	for (; n < count && frames[n] == step_want; n++)
+		step_want += step;
 	return n;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include <aerostat/host/ledger.h>
+#include "ledger_internal.h"
 
+#include "../core/frame_set_drain.h"
 #include "../core/platform.h"
 
 /* What is worth collecting even where every frame can be discarded alone: a 2 MiB block. */
@@ -29,12 +30,18 @@ enum aero_status aero_ledger_init(struct aero_ledger *ledger,
 	return AERO_OK;
 }
 
+void aero_ledger_clear_ready(struct aero_ledger *ledger)
+{
+	ledger->ready_run.count = 0;
+	aero_frame_set_fini(&ledger->ready);
+}
+
 void aero_ledger_fini(struct aero_ledger *ledger)
 {
 	aero_frame_set_fini(&ledger->held);
 	aero_frame_set_fini(&ledger->pending);
 	aero_frame_set_fini(&ledger->returned);
-	aero_frame_set_fini(&ledger->ready);
+	aero_ledger_clear_ready(ledger);
 }
 
 void aero_ledger_reset(struct aero_ledger *ledger)
@@ -53,7 +60,7 @@ void aero_ledger_set_mode(struct aero_ledger *ledger, enum aero_discard_mode mod
 	ledger->mode = mode;
 	/* Blocks complete by frames of several requests may be discarded only when collecting. */
 	if (mode != AERO_DISCARD_COLLECT)
-		aero_frame_set_fini(&ledger->ready);
+		aero_ledger_clear_ready(ledger);
 }
 
 /* The frames of block n of the backing. */
@@ -76,18 +83,36 @@ static bool has_block(const struct aero_frame_set *set, aero_frame first, unsign
 	return aero_frame_set_count_in(set, block) == block.count;
 }
 
-/* Note the blocks that a run has completed. */
-static void note_ready(struct aero_ledger *ledger, struct aero_range run)
+/*
+ * Note a complete block. Blocks are completed in order, mostly: a run of them needs no set, and so
+ * no nodes that come and go with every block.
+ */
+static void note_block(struct aero_ledger *ledger, uint64_t block)
 {
-	unsigned int order = ledger->block_order;
-	struct aero_range block = { run.first >> order, 1 };
-	uint64_t last = (run.first + run.count - 1) >> order;
+	struct aero_range *run = &ledger->ready_run;
+	struct aero_range one = { block, 1 };
 	uint64_t added;
 
-	for (; block.first <= last; block.first++) {
+	if (!run->count || block + 1 == run->first) {
+		run->first = block;
+		run->count++;
+	} else if (block == run->first + run->count) {
+		run->count++;
+	} else if (block - run->first > run->count) {
 		/* Without memory to note it, the block is discarded with the rest. */
-		if (has_block(&ledger->held, block.first << order, order))
-			(void)aero_frame_set_insert(&ledger->ready, block, &added);
+		(void)aero_frame_set_insert(&ledger->ready, one, &added);
+	}
+}
+
+void aero_ledger_note_ready(struct aero_ledger *ledger, struct aero_range run)
+{
+	unsigned int order = ledger->block_order;
+	uint64_t block = run.first >> order;
+	uint64_t last = (run.first + run.count - 1) >> order;
+
+	for (; block <= last; block++) {
+		if (has_block(&ledger->held, block << order, order))
+			note_block(ledger, block);
 	}
 }
 
@@ -101,29 +126,46 @@ void aero_ledger_memory_changed(struct aero_ledger *ledger)
 	ledger->block_order = backing->block_order;
 	if (ledger->block_order < COLLECT_ORDER_MIN)
 		ledger->block_order = COLLECT_ORDER_MIN;
-	aero_frame_set_fini(&ledger->ready);
+	aero_ledger_clear_ready(ledger);
 	if (ledger->mode != AERO_DISCARD_COLLECT)
 		return;
 	while (aero_frame_set_next(&ledger->pending, run.first + run.count, AERO_FRAME_LIMIT, &run))
-		note_ready(ledger, run);
+		aero_ledger_note_ready(ledger, run);
+}
+
+/* Ask for guest memory from a frame on, and remember it where it reaches to another. */
+static bool ask_ram(struct aero_ledger *ledger, aero_frame from, aero_frame to)
+{
+	const struct aero_host_memory *memory = ledger->config.memory;
+	struct aero_range ask = { from, AERO_FRAME_LIMIT - from };
+
+	ask.count = memory->is_ram(memory->ctx, ask);
+	if (to - from >= ask.count)
+		return false;
+	ledger->ram = ask;
+	return true;
+}
+
+/*
+ * Memory around a frame that is not remembered. Guests give their frames falling, so that memory
+ * from that frame on would have to be asked for again with the next: ask from further down first.
+ */
+static aero_noinline bool find_ram(struct aero_ledger *ledger, aero_frame frame)
+{
+	if (frame >= AERO_FRAME_LIMIT)
+		return false;
+	return ask_ram(ledger, frame & ~((1ull << 22) - 1), frame) ||
+	       ask_ram(ledger, frame & ~((1ull << AERO_ORDER_1G) - 1), frame) ||
+	       ask_ram(ledger, frame, frame);
 }
 
 /* How many frames from frame on are guest memory. */
-static uint64_t ram_after(struct aero_ledger *ledger, aero_frame frame)
+static inline uint64_t ram_after(struct aero_ledger *ledger, aero_frame frame)
 {
-	const struct aero_host_memory *memory = ledger->config.memory;
-	struct aero_range *ram = &ledger->ram;
+	const struct aero_range *ram = &ledger->ram;
 
-	if (aero_unlikely(frame - ram->first >= ram->count)) {
-		struct aero_range ask = { frame, AERO_FRAME_LIMIT - frame };
-
-		if (frame >= AERO_FRAME_LIMIT)
-			return 0;
-		ask.count = memory->is_ram(memory->ctx, ask);
-		if (!ask.count)
-			return 0;
-		*ram = ask;
-	}
+	if (aero_unlikely(frame - ram->first >= ram->count) && !find_ram(ledger, frame))
+		return 0;
 	return ram->count - (frame - ram->first);
 }
 
@@ -161,8 +203,6 @@ static void count_blocks(struct aero_ledger *ledger, struct aero_range range)
 	aero_frame start = (range.first + size - 1) & ~(size - 1);
 	aero_frame end = (range.first + range.count) & ~(size - 1);
 
-	if (!order)
-		return;
 	if (start < end)
 		ledger->counters.blocks_whole += (end - start) >> order;
 	if (start > end || start != range.first || end != range.first + range.count)
@@ -181,9 +221,10 @@ static void discard(struct aero_ledger *ledger, struct aero_range range)
 		counters->dropped += range.count;
 		return;
 	}
-	count_blocks(ledger, range);
+	if (memory->backing.block_order)
+		count_blocks(ledger, range);
 	counters->discards++;
-	if (memory->discard(memory->ctx, range, &freed) != AERO_OK) {
+	if (aero_unlikely(memory->discard(memory->ctx, range, &freed) != AERO_OK)) {
 		counters->discard_failures++;
 		return;
 	}
@@ -191,7 +232,7 @@ static void discard(struct aero_ledger *ledger, struct aero_range range)
 	counters->discard_freed_bytes += freed < asked ? freed : asked;
 }
 
-static void discard_frames(struct aero_ledger *ledger, struct aero_range run)
+static void discard_each(struct aero_ledger *ledger, struct aero_range run)
 {
 	struct aero_range frame = { run.first, 1 };
 
@@ -273,7 +314,7 @@ static void schedule(struct aero_ledger *ledger, struct aero_range run, uint64_t
 		if (ledger->is_inhibited)
 			ledger->counters.dropped += run.count;
 		else
-			discard_frames(ledger, run);
+			discard_each(ledger, run);
 		return;
 	}
 	if (aero_frame_set_insert(&ledger->pending, run, &added) != AERO_OK) {
@@ -284,35 +325,60 @@ static void schedule(struct aero_ledger *ledger, struct aero_range run, uint64_t
 	if (run.first < ledger->rest_cursor)
 		ledger->rest_cursor = run.first;
 	if (ledger->mode == AERO_DISCARD_COLLECT)
-		note_ready(ledger, run);
+		aero_ledger_note_ready(ledger, run);
+}
+
+/* Record a run of which nothing is in the balloon. */
+static enum aero_status give_new(struct aero_ledger *ledger, struct aero_range run, uint64_t now_ns)
+{
+	struct aero_ledger_counters *counters = &ledger->counters;
+	enum aero_status status;
+	uint64_t added;
+
+	status = aero_frame_set_insert(&ledger->held, run, &added);
+	counters->given += added;
+	/* The end of the run is not in the balloon as far as we know: leave it alone. */
+	counters->unrecorded += run.count - added;
+	run.count = added;
+	if (aero_frame_set_count(&ledger->returned))
+		aero_frame_set_remove(&ledger->returned, run);
+	if (run.count)
+		schedule(ledger, run, now_ns);
+	return status;
+}
+
+/* Record what is new of a run that is in the balloon in parts. */
+static enum aero_status give_gaps(struct aero_ledger *ledger, struct aero_range run,
+				  uint64_t now_ns)
+{
+	aero_frame end = run.first + run.count;
+	enum aero_status status = AERO_EDUP;
+	struct aero_range held;
+
+	while (run.first < end) {
+		struct aero_range gap = { run.first, end - run.first };
+
+		if (aero_frame_set_next(&ledger->held, run.first, gap.count, &held) &&
+		    held.first < end) {
+			gap.count = held.first - gap.first;
+			run.first = held.first + held.count;
+		} else {
+			run.first = end;
+		}
+		if (gap.count && give_new(ledger, gap, now_ns) != AERO_OK)
+			status = AERO_ENOMEM;
+	}
+	return status;
 }
 
 static enum aero_status give_ram(struct aero_ledger *ledger, struct aero_range run, uint64_t now_ns)
 {
-	struct aero_ledger_counters *counters = &ledger->counters;
-	uint64_t added = 0;
-	enum aero_status status = aero_frame_set_insert(&ledger->held, run, &added);
+	uint64_t held = aero_frame_set_count_in(&ledger->held, run);
 
-	counters->given += added;
-	if (aero_unlikely(status != AERO_OK)) {
-		uint64_t held = aero_frame_set_count_in(&ledger->held, run);
-
-		counters->unrecorded += run.count - held;
-		counters->given_twice += held - added;
-		if (!added)
-			return status;
-		/* The end of the run is not in the balloon as far as we know: leave it alone. */
-		aero_frame_set_next(&ledger->held, run.first, run.count, &run);
-	} else if (aero_unlikely(added != run.count)) {
-		counters->given_twice += run.count - added;
-		status = AERO_EDUP;
-		if (!added)
-			return status;
-	}
-	if (aero_frame_set_count(&ledger->returned))
-		aero_frame_set_remove(&ledger->returned, run);
-	schedule(ledger, run, now_ns);
-	return status;
+	ledger->counters.given_twice += held;
+	if (aero_likely(!held))
+		return give_new(ledger, run, now_ns);
+	return held == run.count ? AERO_EDUP : give_gaps(ledger, run, now_ns);
 }
 
 enum aero_status aero_ledger_give(struct aero_ledger *ledger, struct aero_range range,
@@ -350,6 +416,31 @@ static void note_returned(struct aero_ledger *ledger, struct aero_range run)
 	}
 }
 
+/* Take blocks out of the run that was noted. What was noted above them goes to the set. */
+static void forget_run(struct aero_ledger *ledger, struct aero_range blocks)
+{
+	struct aero_range *run = &ledger->ready_run;
+	uint64_t run_end = run->first + run->count;
+	uint64_t end = blocks.first + blocks.count;
+	struct aero_range above = { end, 0 };
+	uint64_t added;
+
+	if (blocks.first >= run_end || end <= run->first)
+		return;
+	if (end < run_end)
+		above.count = run_end - end;
+	run->count = blocks.first > run->first ? blocks.first - run->first : 0;
+	if (!run->count)
+		*run = above;
+	else if (above.count)
+		(void)aero_frame_set_insert(&ledger->ready, above, &added);
+}
+
+static bool is_any_ready(const struct aero_ledger *ledger)
+{
+	return ledger->ready_run.count || aero_frame_set_count(&ledger->ready);
+}
+
 /* Blocks with a frame that goes back are not complete any more. */
 static void forget_ready(struct aero_ledger *ledger, struct aero_range run)
 {
@@ -357,7 +448,10 @@ static void forget_ready(struct aero_ledger *ledger, struct aero_range run)
 
 	blocks.first = run.first >> ledger->block_order;
 	blocks.count = ((run.first + run.count - 1) >> ledger->block_order) - blocks.first + 1;
-	aero_frame_set_remove(&ledger->ready, blocks);
+	if (ledger->ready_run.count)
+		forget_run(ledger, blocks);
+	if (aero_frame_set_count(&ledger->ready))
+		aero_frame_set_remove(&ledger->ready, blocks);
 }
 
 static enum aero_status take_ram(struct aero_ledger *ledger, struct aero_range run)
@@ -377,8 +471,7 @@ static enum aero_status take_ram(struct aero_ledger *ledger, struct aero_range r
 	aero_frame_set_remove(&ledger->held, run);
 	if (aero_frame_set_count(&ledger->pending))
 		counters->cancelled += aero_frame_set_remove(&ledger->pending, run);
-	if (aero_frame_set_count(&ledger->ready))
-		forget_ready(ledger, run);
+	forget_ready(ledger, run);
 	counters->returned += held;
 	counters->returned_twice += twice;
 	counters->never_given += missing - twice;
@@ -402,14 +495,30 @@ enum aero_status aero_ledger_take(struct aero_ledger *ledger, struct aero_range 
 	return ledger->counters.out_of_range != out_of_range ? AERO_ERANGE : status;
 }
 
-bool aero_ledger_discard_whole(struct aero_ledger *ledger)
+/* Take blocks that are complete, as many as may be discarded at once. */
+static bool take_ready(struct aero_ledger *ledger, struct aero_range *out_blocks)
 {
 	uint64_t max = AERO_LEDGER_DISCARD_FRAMES >> ledger->block_order;
+	struct aero_range *run = &ledger->ready_run;
+
+	if (!max)
+		max = 1;
+	if (!run->count)
+		return aero_frame_set_count(&ledger->ready) &&
+		       aero_frame_set_take_first(&ledger->ready, max, out_blocks);
+	*out_blocks = *run;
+	if (out_blocks->count > max)
+		out_blocks->count = max;
+	run->first += out_blocks->count;
+	run->count -= out_blocks->count;
+	return true;
+}
+
+bool aero_ledger_discard_whole(struct aero_ledger *ledger)
+{
 	struct aero_range blocks;
 
-	if (ledger->is_inhibited)
-		return false;
-	if (!aero_frame_set_take_first(&ledger->ready, max ? max : 1, &blocks))
+	if (ledger->is_inhibited || !take_ready(ledger, &blocks))
 		return false;
 	blocks = block_frames(ledger, blocks);
 	aero_frame_set_remove(&ledger->pending, blocks);
@@ -417,28 +526,83 @@ bool aero_ledger_discard_whole(struct aero_ledger *ledger)
 	return true;
 }
 
-bool aero_ledger_discard_rest(struct aero_ledger *ledger)
+/*
+ * Where the last of the runs was cut off inside of a block, its end goes back to what is pending,
+ * so that the next discard does not split the block.
+ */
+static void keep_block(struct aero_ledger *ledger, struct aero_range *run)
 {
+	uint64_t size = 1ull << ledger->config.memory->backing.block_order;
+	struct aero_range tail = { run->first + run->count, 0 };
+	struct aero_range next;
+	uint64_t added;
+
+	tail.count = tail.first & (size - 1);
+	if (!tail.count || tail.count >= run->count ||
+	    !aero_frame_set_next(&ledger->pending, tail.first, 1, &next) ||
+	    next.first != tail.first)
+		return;
+	tail.first -= tail.count;
+	if (aero_frame_set_insert(&ledger->pending, tail, &added) == AERO_OK)
+		run->count -= tail.count;
+	else
+		aero_frame_set_remove(&ledger->pending, tail);
+}
+
+/* The lowest pending frames, where every frame can be discarded alone. */
+static bool discard_runs(struct aero_ledger *ledger)
+{
+	struct aero_range *runs = ledger->runs;
+	size_t count = aero_frame_set_drain(&ledger->pending, AERO_LEDGER_DISCARD_FRAMES,
+					    AERO_LEDGER_DISCARD_CALLS, runs);
+	size_t i;
+
+	if (!count)
+		return false;
+	if (ledger->config.memory->backing.block_order)
+		keep_block(ledger, &runs[count - 1]);
+	if (is_any_ready(ledger)) {
+		for (i = 0; i < count; i++)
+			forget_ready(ledger, runs[i]);
+	}
+	ledger->rest_cursor = 0;
+	for (i = 0; i < count; i++)
+		discard(ledger, runs[i]);
+	return true;
+}
+
+/* The lowest pending backing pages that are complete, if there is one within a few runs. */
+static bool discard_pages(struct aero_ledger *ledger)
+{
+	unsigned int looks = AERO_LEDGER_DISCARD_CALLS;
 	struct aero_range run;
 
-	if (ledger->is_inhibited)
-		return false;
 	while (aero_frame_set_next(&ledger->pending, ledger->rest_cursor,
 				   AERO_LEDGER_DISCARD_FRAMES, &run)) {
 		struct aero_range pages = cut_pages(ledger, whole_pages(ledger, run));
 
 		ledger->rest_cursor = run.first + run.count;
-		if (!pages.count)
+		if (!pages.count) {
+			if (!--looks)
+				return true;
 			continue;
+		}
 		if (pages.first + pages.count < ledger->rest_cursor)
 			ledger->rest_cursor = pages.first + pages.count;
 		aero_frame_set_remove(&ledger->pending, pages);
-		if (aero_frame_set_count(&ledger->ready))
-			forget_ready(ledger, pages);
+		forget_ready(ledger, pages);
 		discard(ledger, pages);
 		return true;
 	}
 	return false;
+}
+
+bool aero_ledger_discard_rest(struct aero_ledger *ledger)
+{
+	if (ledger->is_inhibited)
+		return false;
+	return ledger->config.memory->backing.discard_order ? discard_pages(ledger)
+							    : discard_runs(ledger);
 }
 
 void aero_ledger_drop_rest(struct aero_ledger *ledger)
@@ -446,14 +610,18 @@ void aero_ledger_drop_rest(struct aero_ledger *ledger)
 	ledger->counters.dropped += aero_frame_set_count(&ledger->pending);
 	ledger->rest_cursor = 0;
 	aero_frame_set_fini(&ledger->pending);
-	aero_frame_set_fini(&ledger->ready);
+	aero_ledger_clear_ready(ledger);
 }
 
 uint64_t aero_ledger_due_ns(const struct aero_ledger *ledger)
 {
 	struct aero_range run;
 
-	if (!aero_frame_set_next(&ledger->pending, ledger->rest_cursor, 1, &run))
+	if (!aero_frame_set_count(&ledger->pending))
+		return AERO_NEVER;
+	/* Parts of backing pages are below the cursor, and wait for the rest of their page. */
+	if (ledger->rest_cursor &&
+	    !aero_frame_set_next(&ledger->pending, ledger->rest_cursor, 1, &run))
 		return AERO_NEVER;
 	return ledger->given_ns + ledger->config.idle_ns;
 }

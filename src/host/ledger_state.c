@@ -106,9 +106,11 @@ static bool is_apart(const struct aero_frame_set *a, const struct aero_frame_set
 static bool are_blocks_held(const struct aero_ledger *ledger)
 {
 	unsigned int order = ledger->block_order;
-	struct aero_range run = { 0, 0 };
+	struct aero_range run = ledger->ready_run;
+	bool is_more = true;
 
-	while (aero_frame_set_next(&ledger->ready, run.first + run.count, AERO_FRAME_LIMIT, &run)) {
+	for (; is_more; is_more = aero_frame_set_next(&ledger->ready, run.first + run.count,
+						      AERO_FRAME_LIMIT, &run)) {
 		struct aero_range frames = { run.first << order, run.count << order };
 
 		if (aero_frame_set_count_in(&ledger->held, frames) != frames.count)
@@ -133,7 +135,8 @@ enum aero_status aero_ledger_validate(const struct aero_ledger *ledger)
 	if (counters->returned > counters->given ||
 	    aero_frame_set_count(&ledger->held) > counters->given - counters->returned)
 		return AERO_EBUG;
-	if (ledger->mode != AERO_DISCARD_COLLECT && aero_frame_set_count(&ledger->ready))
+	if (ledger->mode != AERO_DISCARD_COLLECT &&
+	    (ledger->ready_run.count || aero_frame_set_count(&ledger->ready)))
 		return AERO_EBUG;
 	if (!are_blocks_held(ledger))
 		return AERO_EBUG;

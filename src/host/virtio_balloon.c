@@ -100,11 +100,6 @@ void aero_virtio_balloon_notify_config(struct aero_virtio_balloon *dev)
 	dev->config.ops->notify_config(dev->config.ops_ctx);
 }
 
-bool aero_virtio_balloon_may_discard(const struct aero_virtio_balloon *dev)
-{
-	return is_live(dev) && !dev->inhibited && !(dev->is_quiesced && dev->is_drained_told);
-}
-
 void aero_virtio_balloon_choose_mode(struct aero_virtio_balloon *dev)
 {
 	enum aero_discard_mode mode = dev->config.mode;
@@ -191,7 +186,7 @@ static void go_live(struct aero_virtio_balloon *dev)
 
 	aero_virtio_balloon_decide_roles(dev);
 	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++)
-		dev->queue[i].has_work = true;
+		dev->queue[i].has_work = dev->queue[i].is_started;
 	dev->has_moved = true;
 	aero_virtio_balloon_emit(dev, EVENT(READY), 1);
 	if (config_get(dev, CONFIG_TARGET))
@@ -316,7 +311,7 @@ void aero_virtio_balloon_host_resume(struct aero_virtio_balloon *dev)
 	dev->is_quiesced = false;
 	dev->has_moved = true;
 	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++)
-		dev->queue[i].has_work = true;
+		dev->queue[i].has_work = dev->queue[i].is_started;
 }
 
 void aero_virtio_balloon_host_inhibit(struct aero_virtio_balloon *dev, uint32_t reasons)

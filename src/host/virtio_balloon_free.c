@@ -100,7 +100,7 @@ void aero_virtio_balloon_serve_hint(struct aero_virtio_balloon *dev,
 /* A report may be discarded: the guest must not expect to find its own pattern there. */
 static bool may_discard_report(const struct aero_virtio_balloon *dev)
 {
-	if (!aero_virtio_balloon_may_discard(dev) || dev->config.mode == AERO_DISCARD_NONE)
+	if (!may_discard(dev) || dev->config.mode == AERO_DISCARD_NONE)
 		return false;
 	return !is_accepted(dev, AERO_VIRTIO_BALLOON_F_PAGE_POISON) ||
 	       !config_get(dev, CONFIG_POISON);

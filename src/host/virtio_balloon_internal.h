@@ -63,7 +63,10 @@ void aero_virtio_balloon_emit(struct aero_virtio_balloon *dev,
 void aero_virtio_balloon_notify_config(struct aero_virtio_balloon *dev);
 
 /* Discards are allowed now: a driver, no reason against, and memory not promised to be stable. */
-bool aero_virtio_balloon_may_discard(const struct aero_virtio_balloon *dev);
+static inline bool may_discard(const struct aero_virtio_balloon *dev)
+{
+	return is_live(dev) && !dev->inhibited && !(dev->is_quiesced && dev->is_drained_told);
+}
 
 /* How a driver numbers its queues. */
 enum numbering_kind {

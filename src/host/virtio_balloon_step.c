@@ -14,8 +14,7 @@ static void trace(struct aero_virtio_balloon *dev, bool is_inflate, struct aero_
 		dev->config.ops->trace(dev->config.ops_ctx, is_inflate, run);
 }
 
-/* Hand the frames of one chunk of a request to the ledger, run by run. */
-static void account_frames(struct aero_virtio_balloon *dev, size_t count, bool is_inflate)
+static aero_cold void trace_frames(struct aero_virtio_balloon *dev, size_t count, bool is_inflate)
 {
 	struct aero_range run;
 	size_t at = 0;
@@ -23,10 +22,22 @@ static void account_frames(struct aero_virtio_balloon *dev, size_t count, bool i
 	while (at < count) {
 		at += aero_ranges_scan(dev->chunk + at, count - at, &run);
 		trace(dev, is_inflate, run);
-		if (is_inflate)
-			(void)aero_ledger_give(&dev->ledger, run, dev->now_ns);
-		else
-			(void)aero_ledger_take(&dev->ledger, run);
+	}
+}
+
+/* Hand the frames of one chunk of a request to the ledger. */
+static void account_frames(struct aero_virtio_balloon *dev, size_t count, bool is_inflate)
+{
+	struct aero_range run;
+	size_t at = 0;
+
+	if (aero_unlikely(dev->config.ops->trace != NULL))
+		trace_frames(dev, count, is_inflate);
+	if (is_inflate)
+		aero_ledger_give_frames(&dev->ledger, dev->chunk, count, dev->now_ns);
+	while (!is_inflate && at < count) {
+		at += aero_ranges_scan(dev->chunk + at, count - at, &run);
+		(void)aero_ledger_take(&dev->ledger, run);
 	}
 	if (is_inflate && dev->inhibited)
 		dev->counters.inhibited_frames += count;
@@ -75,7 +86,7 @@ static bool finish_inflate(struct aero_virtio_balloon *dev)
 {
 	if (dev->ledger.mode != AERO_DISCARD_REQUEST)
 		return true;
-	if (aero_virtio_balloon_may_discard(dev) && aero_ledger_discard_rest(&dev->ledger))
+	if (may_discard(dev) && aero_ledger_discard_rest(&dev->ledger))
 		return false;
 	aero_ledger_drop_rest(&dev->ledger);
 	return true;
@@ -174,13 +185,16 @@ static bool is_stats_request_due(const struct aero_virtio_balloon *dev,
 /* Serve one piece of one queue, the queues taking turns. Answers whether there was any. */
 static bool serve_one(struct aero_virtio_balloon *dev)
 {
+	unsigned int index = dev->turn;
 	unsigned int i;
 
-	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
-		unsigned int index = (dev->turn + i) % AERO_VIRTIO_BALLOON_QUEUES;
-		struct aero_virtio_balloon_queue *q = &dev->queue[index];
+	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++, index++) {
+		struct aero_virtio_balloon_queue *q;
 
-		if (!can_serve(q))
+		if (index >= AERO_VIRTIO_BALLOON_QUEUES)
+			index = 0;
+		q = &dev->queue[index];
+		if ((!q->has_work && !q->has_chain) || !can_serve(q))
 			continue;
 		if (aero_unlikely(is_stats_request_due(dev, q))) {
 			dev->are_stats_wanted = false;
@@ -198,21 +212,22 @@ static bool serve_one(struct aero_virtio_balloon *dev)
 	return false;
 }
 
-/* Whether incomplete blocks are not to wait any longer. */
-static bool is_rest_due(const struct aero_virtio_balloon *dev)
+/* Whether frames that wait may be discarded now. */
+static inline bool can_collect(const struct aero_virtio_balloon *dev)
 {
-	return dev->is_flush_wanted || dev->is_quiesced ||
-	       dev->now_ns >= aero_ledger_due_ns(&dev->ledger);
+	return dev->ledger.mode == AERO_DISCARD_COLLECT && may_discard(dev);
 }
 
-/* One discard, of a whole block if there is one. Answers whether there was any. */
-static bool discard_one(struct aero_virtio_balloon *dev)
+/*
+ * One discard, of whole blocks if there are any; incomplete ones from due on, or where they are not
+ * to wait. Answers whether there was any.
+ */
+static bool discard_one(struct aero_virtio_balloon *dev, uint64_t due_ns)
 {
-	if (!aero_virtio_balloon_may_discard(dev) || dev->ledger.mode != AERO_DISCARD_COLLECT)
-		return false;
 	if (aero_ledger_discard_whole(&dev->ledger))
 		return true;
-	if (is_rest_due(dev) && aero_ledger_discard_rest(&dev->ledger))
+	if ((dev->now_ns >= due_ns || dev->is_flush_wanted || dev->is_quiesced) &&
+	    aero_ledger_discard_rest(&dev->ledger))
 		return true;
 	dev->is_flush_wanted = false;
 	return false;
@@ -226,23 +241,28 @@ static bool is_drained(const struct aero_virtio_balloon *dev)
 		if (is_busy(&dev->queue[i]))
 			return false;
 	}
-	return aero_ledger_due_ns(&dev->ledger) == AERO_NEVER ||
-	       !aero_virtio_balloon_may_discard(dev) || dev->ledger.mode != AERO_DISCARD_COLLECT;
+	return !can_collect(dev) || aero_ledger_due_ns(&dev->ledger) == AERO_NEVER;
 }
 
-/* Nothing to do now: say when there will be. */
-static uint64_t rest_until(struct aero_virtio_balloon *dev)
+/* Nothing to do while the device is to be at rest: tell once that it is. */
+static uint64_t rest(struct aero_virtio_balloon *dev)
 {
-	if (dev->is_quiesced) {
-		if (!dev->is_drained_told && is_drained(dev)) {
-			dev->is_drained_told = true;
-			aero_virtio_balloon_emit(dev, EVENT(DRAINED), 0);
-		}
-		return AERO_NEVER;
+	if (!dev->is_drained_told && is_drained(dev)) {
+		dev->is_drained_told = true;
+		aero_virtio_balloon_emit(dev, EVENT(DRAINED), 0);
 	}
-	if (!aero_virtio_balloon_may_discard(dev) || dev->ledger.mode != AERO_DISCARD_COLLECT)
-		return AERO_NEVER;
-	return aero_ledger_due_ns(&dev->ledger);
+	return AERO_NEVER;
+}
+
+/* Discard something, or say when there will be something to discard. */
+static uint64_t collect(struct aero_virtio_balloon *dev)
+{
+	bool is_allowed = can_collect(dev);
+	uint64_t due_ns = is_allowed ? aero_ledger_due_ns(&dev->ledger) : AERO_NEVER;
+
+	if (is_allowed && discard_one(dev, due_ns))
+		return dev->now_ns;
+	return dev->is_quiesced ? rest(dev) : due_ns;
 }
 
 /* A driver with many requests in flight must not keep us from ever discarding. */
@@ -250,7 +270,8 @@ static bool is_backlogged(const struct aero_virtio_balloon *dev)
 {
 	const struct aero_ledger *ledger = &dev->ledger;
 
-	return aero_frame_set_count(&ledger->ready) << ledger->block_order >=
+	return (ledger->ready_run.count + aero_frame_set_count(&ledger->ready))
+		       << ledger->block_order >=
 	       AERO_LEDGER_DISCARD_FRAMES;
 }
 
@@ -261,13 +282,11 @@ uint64_t aero_virtio_balloon_host_step(struct aero_virtio_balloon *dev, uint64_t
 		dev->has_moved = false;
 		dev->progress_ns = now_ns;
 	}
-	if (is_backlogged(dev) && discard_one(dev))
+	if (is_backlogged(dev) && can_collect(dev) && aero_ledger_discard_whole(&dev->ledger))
 		return now_ns;
 	if (is_live(dev) && serve_one(dev))
 		return now_ns;
-	if (discard_one(dev))
-		return now_ns;
-	return rest_until(dev);
+	return collect(dev);
 }
 
 /* Which way the balloon is to go, and does not. */

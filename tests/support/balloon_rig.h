@@ -116,8 +116,8 @@ unsigned int balloon_rig_index(const struct balloon_rig *rig, enum aero_virtio_b
 uint64_t balloon_rig_accepted(const struct balloon_rig *rig);
 
 /*
- * Make a chain of readable buffers of cut bytes each (0: one buffer) available, in an indirect table
- * where it is long and those are accepted. Answers false when the ring is full. No kick.
+ * Make a chain of readable buffers of cut bytes each (0: one buffer) available, in an indirect
+ * table where it is long and those are accepted. Answers false when the ring is full. No kick.
  */
 bool balloon_rig_send(struct balloon_rig *rig, unsigned int index, const void *bytes, uint32_t len,
 		      uint32_t cut);

@@ -186,13 +186,38 @@ static void test_hugetlb_page_is_found_without_its_note(void **state)
 
 	rig_give(rig, 512, 300);
 	assert_int_equal(rig_discard_rest(rig), 0);
+	/* A block that is noted already, far from this one. */
+	rig_give(rig, 5120, 512);
 	host_double_fail(&rig->host, HOST_DOUBLE_NODE, 1, true);
 	rig_give(rig, 812, 212);
 	host_double_fail(&rig->host, 0, 0, false);
-	assert_int_equal(rig_discard_whole(rig), 0);
+	assert_int_equal(rig_discard_whole(rig), 1);
+	assert_int_equal(rig_discarded(rig, 512, 512), 0);
 	assert_int_equal(rig_discard_rest(rig), 1);
-	assert_int_equal(rig->host.discarded_frames, 512);
+	assert_int_equal(rig->host.discarded_frames, 1024);
 	assert_int_equal(aero_ledger_pending(&rig->ledger), 0);
+}
+
+/* Blocks are noted in any order; a frame taken from one in the middle leaves the others. */
+static void test_ready_blocks_in_any_order(void **state)
+{
+	static const aero_frame blocks[] = { 20, 21, 19, 40, 30, 22, 41, 10, 18, 0 };
+	struct ledger_rig *rig = *state;
+
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(blocks); i++) {
+		rig_give(rig, blocks[i] * 512, 512);
+		assert_int_equal(aero_ledger_validate(&rig->ledger), AERO_OK);
+	}
+	rig_take(rig, 20 * 512 + 7, 1);
+	rig_take(rig, 40 * 512, 512);
+	rig_take(rig, 18 * 512 + 511, 1);
+	assert_int_equal(aero_ledger_validate(&rig->ledger), AERO_OK);
+	rig_discard_whole(rig);
+	assert_int_equal(rig->host.discarded_frames, 7 * 512);
+	assert_int_equal(rig_discarded(rig, 20 * 512, 512), 0);
+	rig_give(rig, 20 * 512 + 7, 1);
+	rig_discard_whole(rig);
+	assert_int_equal(rig->host.discarded_frames, 8 * 512);
 }
 
 static void test_hugetlb_page_with_a_frame_taken_waits_again(void **state)
@@ -314,6 +339,8 @@ int main(void)
 		CASE(test_hugetlb_waits_for_the_page, &huge),
 		CASE(test_hugetlb_page_given_backwards_is_discarded, &huge),
 		CASE(test_hugetlb_page_is_found_without_its_note, &huge),
+		CASE(test_ready_blocks_in_any_order, &huge),
+		CASE(test_ready_blocks_in_any_order, NULL),
 		CASE(test_hugetlb_page_with_a_frame_taken_waits_again, &huge),
 		CASE(test_hugetlb_page_refilled_is_discarded_again, &huge),
 		cmocka_unit_test(test_gigabyte_page_is_one_discard),

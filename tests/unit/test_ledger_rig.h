@@ -84,23 +84,23 @@ static inline enum aero_status rig_take(struct ledger_rig *rig, aero_frame first
 	return aero_ledger_take(&rig->ledger, range(first, count));
 }
 
-/* Discards until there is nothing left to do; answers how many calls that took. */
-static inline unsigned int rig_discard_whole(struct ledger_rig *rig)
+/* Discards until there is nothing left to do; answers how many calls of the host that took. */
+static inline uint64_t rig_discard_whole(struct ledger_rig *rig)
 {
-	unsigned int calls = 0;
+	uint64_t before = rig->host.discards;
 
 	while (aero_ledger_discard_whole(&rig->ledger))
-		calls++;
-	return calls;
+		;
+	return rig->host.discards - before;
 }
 
-static inline unsigned int rig_discard_rest(struct ledger_rig *rig)
+static inline uint64_t rig_discard_rest(struct ledger_rig *rig)
 {
-	unsigned int calls = 0;
+	uint64_t before = rig->host.discards;
 
 	while (aero_ledger_discard_rest(&rig->ledger))
-		calls++;
-	return calls;
+		;
+	return rig->host.discards - before;
 }
 
 static inline uint64_t rig_discarded(const struct ledger_rig *rig, aero_frame first, uint64_t count)

@@ -358,7 +358,7 @@ static void test_endless_request_is_put_back_when_the_ring_stops(void **state)
 	assert_non_null(frames);
 	for (uint32_t i = 0; i < count; i++)
 		frames[i] = i % 3000;
-	/* Named so often that the rig cannot count it: all may be discarded until it is answered. */
+	/* Named too often for the rig to count: all may be discarded until it is answered. */
 	assert_true(balloon_rig_send_frames(rig, INFLATE, frames, count, 0));
 	free(frames);
 	balloon_rig_kick(rig, INFLATE);

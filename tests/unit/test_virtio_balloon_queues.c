@@ -323,7 +323,7 @@ static void test_broken_ring_is_told_and_others_live_on(void **state)
 	balloon_rig_check(rig);
 }
 
-/* A chain whose second buffer is nowhere: the frames of the first are in, the answer never comes. */
+/* A chain whose second buffer is nowhere: the first one's frames are in, no answer comes. */
 static void test_ring_that_breaks_in_a_request_discards_no_more_of_it(void **state)
 {
 	struct balloon_rig *rig = *state;

@@ -207,7 +207,7 @@ static void test_request_without_a_buffer_is_kept(void **state)
 
 	assert_int_equal(aero_virtio_balloon_host_request_stats(&rig->dev), AERO_EAGAIN);
 	send_stats(rig, entries, 1);
-	/* The buffer that came is older than the request: it goes back at once for fresh numbers. */
+	/* The buffer that came is older than the request: it goes back for fresh numbers. */
 	assert_int_equal(rig->answers[2], 1);
 	send_stats(rig, entries, 1);
 	assert_int_equal(rig->answers[2], 1);

@@ -42,6 +42,9 @@ enum aero_discard_mode {
 /* Frames in one discard at most, so that a discard never takes long: 32 MiB. */
 #define AERO_LEDGER_DISCARD_FRAMES 8192
 
+/* Calls of the host that one step of discarding what is scattered makes at most. */
+#define AERO_LEDGER_DISCARD_CALLS 64
+
 #define AERO_LEDGER_IDLE_NS_DEFAULT 50000000ull
 
 struct aero_ledger_config {
@@ -80,11 +83,13 @@ struct aero_ledger {
 	struct aero_frame_set held;
 	struct aero_frame_set pending;
 	struct aero_frame_set returned;
-	struct aero_frame_set ready; /* of blocks: frame number >> block_order */
+	struct aero_range ready_run; /* of blocks: frame number >> block_order */
+	struct aero_frame_set ready; /* of those that are no neighbours of the run */
 	struct aero_range ram;	     /* the last answer of memory->is_ram() */
 	struct aero_ledger_counters counters;
 	uint64_t given_ns;
 	aero_frame rest_cursor;
+	struct aero_range runs[AERO_LEDGER_DISCARD_CALLS]; /* being discarded */
 };
 
 /**
@@ -171,8 +176,7 @@ void aero_ledger_memory_changed(struct aero_ledger *ledger);
  * @range:  The run; not checked by the caller.
  * @now_ns: Monotonic time.
  *
- * Shape:   every frame lands in exactly one counter. What is new is pending; of a run that is in
- *          the balloon in parts, all is.
+ * Shape:   every frame lands in exactly one counter. What is new is pending.
  * Owner:   the host may discard the frames until they are returned.
  * Errors:  AERO_ERANGE: some are not guest memory; AERO_EDUP: some were already in the balloon;
  *          AERO_ENOMEM: some could not be recorded and stay undiscarded. The others are done.
@@ -181,6 +185,22 @@ void aero_ledger_memory_changed(struct aero_ledger *ledger);
  */
 enum aero_status aero_ledger_give(struct aero_ledger *ledger, struct aero_range range,
 				  uint64_t now_ns);
+
+/**
+ * aero_ledger_give_frames() - The guest gives frames by number.
+ * @ledger: Initialised.
+ * @frames: Their numbers, as the guest sent them.
+ * @count:  How many.
+ * @now_ns: Monotonic time.
+ *
+ * Shape:   as give() of each run of them, for less where they are scattered.
+ * Owner:   the host may discard the frames until they are returned.
+ * Errors:  counted, not answered.
+ * Context: that of give().
+ * Source:  requests of virtio-balloon are arrays of 32-bit frame numbers.
+ */
+void aero_ledger_give_frames(struct aero_ledger *ledger, const uint32_t *frames, size_t count,
+			     uint64_t now_ns);
 
 /**
  * aero_ledger_take() - The guest wants a run of frames back.
@@ -210,10 +230,11 @@ enum aero_status aero_ledger_take(struct aero_ledger *ledger, struct aero_range 
 bool aero_ledger_discard_whole(struct aero_ledger *ledger);
 
 /**
- * aero_ledger_discard_rest() - Discard incomplete blocks too, one call of the host at most.
+ * aero_ledger_discard_rest() - Discard incomplete blocks too.
  * @ledger: Initialised.
  *
- * Shape:   as discard_whole(). Parts of a backing page that cannot be discarded alone stay pending
+ * Shape:   as discard_whole(), but AERO_LEDGER_DISCARD_CALLS calls at most, of as many frames
+ *          together. Parts of a backing page that cannot be discarded alone stay pending
  *          (AERO_DISCARD_COLLECT) until the page is complete.
  * Owner:   nothing changes hands.
  * Errors:  counted, not answered.

@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Instructions per frame of the virtio-balloon device, by callgrind: its own work in user space.
+
+Requests have 256 frames, as Linux sends them. Counted is all from the kick to the last discard, but
+for the host's call that discards. Frames that lie at random and alone (inflate_random) need a
+discard each, which is a note of its own: the figure has them until they are answered, and frames in
+random order that fill blocks with all of their discards. A figure is the worst of its workloads.
+"""
+
+import os
+import shutil
+
+import bench
+
+FIGURES = [
+    ("device_instructions_per_frame_runs", 15,
+     ["inflate_runs_64", "inflate_runs_256", "inflate_linux", "inflate_linux_thp"]),
+    ("device_instructions_per_frame_random", 100,
+     ["inflate_random_answered", "inflate_shuffled"]),
+]
+NOTES = ["inflate_random", "deflate_runs_64", "deflate_linux", "deflate_random",
+         "request_runs_64", "request_linux", "request_random"]
+
+
+def measure(workload):
+    program = os.path.join(bench.BUILD, "bench", "work_device")
+    counted, printed = bench.instructions([program, workload])
+    per_frame = counted / int(printed)
+    bench.note("device: " + workload, per_frame, "instructions/frame")
+    return per_frame
+
+
+def main():
+    if not shutil.which("valgrind"):
+        bench.skip("valgrind is not installed")
+        return
+    for figure, most, workloads in FIGURES:
+        worst = max(measure(workload) for workload in workloads)
+        bench.figure(figure, worst, "instructions", 1, at_most=most)
+    for workload in NOTES:
+        measure(workload)
+
+
+if __name__ == "__main__":
+    main()
