@@ -32,6 +32,12 @@ unsigned int balloon_rig_index(const struct balloon_rig *rig, enum aero_virtio_b
 	return role == AERO_VIRTIO_BALLOON_ROLE_DEFLATE ? DEFLATE : INFLATE;
 }
 
+static bool is_stats(const struct balloon_rig *rig, unsigned int index)
+{
+	return balloon_rig_accepted(rig) & FEATURE(STATS_VQ) &&
+	       index == balloon_rig_index(rig, AERO_VIRTIO_BALLOON_ROLE_STATS);
+}
+
 /* Whether frames stay discardable after the request that gave them was answered. */
 static bool is_collecting(const struct balloon_rig *rig)
 {
@@ -83,6 +89,7 @@ static void take_answer(struct balloon_rig *rig, unsigned int index, uint16_t id
 	free(request->frames);
 	memset(request, 0, sizeof(*request));
 	rig->in_flight--;
+	rig->stats_in_flight -= is_stats(rig, index);
 	rig->answers[index]++;
 }
 
@@ -204,6 +211,7 @@ static void drop_requests(struct balloon_rig *rig)
 	}
 	memset(rig->request, 0, sizeof(rig->request));
 	rig->in_flight = 0;
+	rig->stats_in_flight = 0;
 	rig->data_at = 0;
 }
 
@@ -309,10 +317,13 @@ void balloon_rig_reset(struct balloon_rig *rig)
 	balloon_rig_forget(rig);
 }
 
-/* All room is free again when no request is in flight. */
+/*
+ * All room is free again when no request is in flight. A statistics buffer that the device holds
+ * was read already.
+ */
 static void begin_request(struct balloon_rig *rig)
 {
-	if (!rig->in_flight)
+	if (rig->in_flight == rig->stats_in_flight)
 		rig->data_at = 0;
 }
 
@@ -341,6 +352,7 @@ static bool give(struct balloon_rig *rig, unsigned int index,
 	if (is_given) {
 		rig->request[index][*out_id].is_used = true;
 		rig->in_flight++;
+		rig->stats_in_flight += is_stats(rig, index);
 	}
 	return is_given;
 }

@@ -65,6 +65,7 @@ struct balloon_rig {
 	bool has_ring[AERO_VIRTIO_BALLOON_QUEUES];
 	struct balloon_rig_request request[AERO_VIRTIO_BALLOON_QUEUES][BALLOON_RIG_RING_MAX];
 	uint32_t in_flight;
+	uint32_t stats_in_flight; /* of those */
 	uint32_t data_at;
 	uint64_t now;
 

@@ -239,7 +239,8 @@ void aero_virtio_balloon_host_kick(struct aero_virtio_balloon *dev, unsigned int
  * @now_ns: Monotonic time.
  *
  * Shape:   answers when to call again unless something happens before: now_ns for at once, a later
- *          time, or AERO_NEVER. A piece is at most 512 frames or one discard of 32 MiB.
+ *          time, or AERO_NEVER. A piece is at most 512 frames, 64 buffers of a hint, or discards of
+ *          32 MiB together.
  * Owner:   nothing changes hands.
  * Errors:  none; events and counters tell.
  * Context: that of memory and ops.
