@@ -7,6 +7,9 @@
 /* What is worth collecting even where every frame can be discarded alone: a 2 MiB block. */
 #define COLLECT_ORDER_MIN AERO_ORDER_2M
 
+/* Idle times that incomplete blocks wait at most while other frames keep coming. */
+#define WAIT_IDLES_MAX 10
+
 enum aero_status aero_ledger_init(struct aero_ledger *ledger,
 				  const struct aero_ledger_config *config)
 {
@@ -42,6 +45,7 @@ void aero_ledger_fini(struct aero_ledger *ledger)
 	aero_frame_set_fini(&ledger->pending);
 	aero_frame_set_fini(&ledger->returned);
 	aero_ledger_clear_ready(ledger);
+	ledger->waiting_ns = 0;
 }
 
 void aero_ledger_reset(struct aero_ledger *ledger)
@@ -321,7 +325,7 @@ static void schedule(struct aero_ledger *ledger, struct aero_range run, uint64_t
 		discard_now(ledger, run);
 		return;
 	}
-	ledger->given_ns = now_ns;
+	aero_ledger_note_given(ledger, now_ns);
 	if (run.first < ledger->rest_cursor)
 		ledger->rest_cursor = run.first;
 	if (ledger->mode == AERO_DISCARD_COLLECT)
@@ -522,6 +526,8 @@ bool aero_ledger_discard_whole(struct aero_ledger *ledger)
 		return false;
 	blocks = block_frames(ledger, blocks);
 	aero_frame_set_remove(&ledger->pending, blocks);
+	if (!aero_frame_set_count(&ledger->pending))
+		ledger->waiting_ns = 0;
 	discard(ledger, blocks);
 	return true;
 }
@@ -599,16 +605,22 @@ static bool discard_pages(struct aero_ledger *ledger)
 
 bool aero_ledger_discard_rest(struct aero_ledger *ledger)
 {
+	bool has_worked;
+
 	if (ledger->is_inhibited)
 		return false;
-	return ledger->config.memory->backing.discard_order ? discard_pages(ledger)
-							    : discard_runs(ledger);
+	has_worked = ledger->config.memory->backing.discard_order ? discard_pages(ledger)
+								  : discard_runs(ledger);
+	if (!has_worked)
+		ledger->waiting_ns = 0;
+	return has_worked;
 }
 
 void aero_ledger_drop_rest(struct aero_ledger *ledger)
 {
 	ledger->counters.dropped += aero_frame_set_count(&ledger->pending);
 	ledger->rest_cursor = 0;
+	ledger->waiting_ns = 0;
 	aero_frame_set_fini(&ledger->pending);
 	aero_ledger_clear_ready(ledger);
 }
@@ -616,6 +628,8 @@ void aero_ledger_drop_rest(struct aero_ledger *ledger)
 uint64_t aero_ledger_due_ns(const struct aero_ledger *ledger)
 {
 	struct aero_range run;
+	uint64_t bound;
+	uint64_t due;
 
 	if (!aero_frame_set_count(&ledger->pending))
 		return AERO_NEVER;
@@ -623,7 +637,10 @@ uint64_t aero_ledger_due_ns(const struct aero_ledger *ledger)
 	if (ledger->rest_cursor &&
 	    !aero_frame_set_next(&ledger->pending, ledger->rest_cursor, 1, &run))
 		return AERO_NEVER;
-	return ledger->given_ns + ledger->config.idle_ns;
+	/* A guest that never pauses does not make others wait for ever. */
+	bound = ledger->waiting_ns + WAIT_IDLES_MAX * ledger->config.idle_ns;
+	due = ledger->given_ns + ledger->config.idle_ns;
+	return due < bound ? due : bound;
 }
 
 uint64_t aero_ledger_held(const struct aero_ledger *ledger)

@@ -14,7 +14,7 @@
 static void record(struct aero_ledger *ledger, struct aero_range run, uint64_t now_ns, bool is_full)
 {
 	ledger->counters.given += run.count;
-	ledger->given_ns = now_ns;
+	aero_ledger_note_given(ledger, now_ns);
 	if (run.first < ledger->rest_cursor)
 		ledger->rest_cursor = run.first;
 	if (aero_frame_set_count(&ledger->returned))

@@ -4,6 +4,14 @@
 
 #include <aerostat/host/ledger.h>
 
+/* Something pending came. */
+static inline void aero_ledger_note_given(struct aero_ledger *ledger, uint64_t now_ns)
+{
+	ledger->given_ns = now_ns;
+	if (!ledger->waiting_ns)
+		ledger->waiting_ns = now_ns;
+}
+
 /* Note the blocks that a run has completed. */
 void aero_ledger_note_ready(struct aero_ledger *ledger, struct aero_range run);
 

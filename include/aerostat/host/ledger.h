@@ -87,7 +87,8 @@ struct aero_ledger {
 	struct aero_frame_set ready; /* of those that are no neighbours of the run */
 	struct aero_range ram;	     /* the last answer of memory->is_ram() */
 	struct aero_ledger_counters counters;
-	uint64_t given_ns;
+	uint64_t given_ns;   /* when the last frame came that is pending */
+	uint64_t waiting_ns; /* since when there is something that waits; 0: nothing */
 	aero_frame rest_cursor;
 	struct aero_range runs[AERO_LEDGER_DISCARD_CALLS]; /* being discarded */
 };
