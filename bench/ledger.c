@@ -137,7 +137,7 @@ int main(void)
 		     BENCH_AT_MOST, 33 * 1048576.0, 1);
 	aero_ledger_reset(&m.ledger);
 	growth = measure_growth(&m);
-	bench_figure("inflate_growth_ratio", growth, "ratio", BENCH_AT_MOST, 2.1, ROUNDS);
+	bench_figure("inflate_growth_ratio", growth, "ratio", BENCH_AT_MOST, 2.0, ROUNDS);
 	aero_ledger_fini(&m.ledger);
 	bench_nodes_fini(&m.nodes);
 	return 0;
