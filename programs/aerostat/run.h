@@ -75,6 +75,7 @@ struct run_result {
 	uint64_t resident_after_bytes;
 	uint64_t resident_under_balloon_bytes; /* of before: what lay where the balloon then was */
 	uint64_t resident_left_bytes; /* of inflated: what still lies where the balloon is */
+	bool is_left_known;	      /* of hugetlb pages it is not */
 	struct run_guest_memory guest_before;
 	struct run_guest_memory guest_inflated;
 	struct run_guest_memory guest_after;

@@ -101,7 +101,8 @@ static void put_resident(json_t *out, const struct run_result *result)
 		   result->resident_after_bytes);
 	put_number(out, "resident_under_balloon_bytes", is_inflated,
 		   result->resident_under_balloon_bytes);
-	put_number(out, "resident_left_bytes", is_inflated, result->resident_left_bytes);
+	put_number(out, "resident_left_bytes", is_inflated && result->is_left_known,
+		   result->resident_left_bytes);
 }
 
 static void put_guest(json_t *out, const char *when, const struct run_guest_memory *memory)

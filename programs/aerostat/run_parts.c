@@ -83,17 +83,19 @@ static bool count_range(void *ctx, struct aero_range range)
 	return true;
 }
 
-uint64_t run_resident_left(const struct run *run)
+bool run_resident_left(const struct run *run, uint64_t *out_bytes)
 {
 	const struct aero_frame_set *held = &run->service.device.ledger.held;
+	const struct aero_guest_memory *memory = &run->service.memory;
+	enum aero_status status = AERO_OK;
 	struct aero_range range = { 0, 0 };
 	uint64_t frames = 0;
 
-	/* Of hugetlb pages nothing is told; there the fall of the whole has to do. */
-	while (aero_frame_set_next(held, range.first + range.count, AERO_FRAME_LIMIT, &range))
-		(void)aero_guest_memory_for_each_resident(&run->service.memory, range, count_range,
-							  &frames);
-	return frames << AERO_FRAME_SHIFT;
+	while (status == AERO_OK &&
+	       aero_frame_set_next(held, range.first + range.count, AERO_FRAME_LIMIT, &range))
+		status = aero_guest_memory_for_each_resident(memory, range, count_range, &frames);
+	*out_bytes = frames << AERO_FRAME_SHIFT;
+	return status == AERO_OK;
 }
 
 uint64_t run_resident_under_balloon(const struct run *run)
@@ -297,9 +299,12 @@ static void judge(struct run *run)
 		return;
 	result->is_target_reported = result->actual_bytes == result->target_bytes;
 	result->is_ledger_agreed = result->ledger_bytes == result->actual_bytes;
-	/* The guest may report free memory meanwhile, so the fall of the whole is not enough. */
+	/*
+	 * The guest may report free memory meanwhile, so the fall of the whole is not enough; of
+	 * hugetlb pages no more is known.
+	 */
 	result->is_memory_freed =
-		under && result->resident_left_bytes <= under / 20 &&
+		under && (!result->is_left_known || result->resident_left_bytes <= under / 20) &&
 		result->resident_before_bytes >= result->resident_inflated_bytes + under / 20 * 19;
 }
 

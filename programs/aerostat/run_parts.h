@@ -26,8 +26,8 @@ const char *run_backing_text(const struct run *run);
 void run_note_resident(struct run *run);
 uint64_t run_resident_under_balloon(const struct run *run);
 
-/* Host memory that still lies under the balloon. */
-uint64_t run_resident_left(const struct run *run);
+/* Host memory that still lies under the balloon. False: the host does not tell where memory is. */
+bool run_resident_left(const struct run *run, uint64_t *out_bytes);
 
 /* Add a point to the curve, now. */
 void run_sample_now(struct run *run);

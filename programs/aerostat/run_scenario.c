@@ -233,7 +233,7 @@ static void inflated(struct run *run)
 	result->ledger_bytes = report.ledger_frames << AERO_FRAME_SHIFT;
 	result->resident_inflated_bytes = run_resident_bytes(run);
 	result->resident_under_balloon_bytes = run_resident_under_balloon(run);
-	result->resident_left_bytes = run_resident_left(run);
+	result->is_left_known = run_resident_left(run, &result->resident_left_bytes);
 	ask(run, ask_statistics, "memory");
 }
 

@@ -55,6 +55,7 @@ static inline struct run_result rig_result(void)
 		.resident_after_bytes = 161 * MIB,
 		.resident_under_balloon_bytes = 241 * MIB,
 		.resident_left_bytes = MIB,
+		.is_left_known = true,
 		.guest_before = { 490 * MIB, 480 * MIB, 470 * MIB },
 		.guest_inflated = { 490 * MIB, 224 * MIB, 214 * MIB },
 		.guest_after = { 490 * MIB, 479 * MIB, 469 * MIB },

@@ -110,6 +110,22 @@ static void test_summary_nothing_resident_divides_nothing(void **state)
 	check_row("0.0 of 0.0 MiB under the balloon; 95 % needed\n");
 }
 
+static void test_summary_what_is_left_is_unknown_the_fall_counts(void **state)
+{
+	struct run_result result = rig_result();
+
+	(void)state;
+	result.is_left_known = false;
+	result.resident_under_balloon_bytes = 100 * MIB;
+	result.resident_before_bytes = 300 * MIB;
+	result.resident_inflated_bytes = 210 * MIB;
+	print(run_verdict_print, &result);
+	check_row("90.0 of 100.0 MiB under the balloon (90.0 %)");
+	result.resident_inflated_bytes = 10 * MIB;
+	print(run_verdict_print, &result);
+	check_row("100.0 of 100.0 MiB under the balloon (100.0 %)");
+}
+
 static void test_summary_words_of_a_bad_guest_are_cleaned(void **state)
 {
 	struct run_result result = rig_early_result();
@@ -130,6 +146,7 @@ int main(void)
 		cmocka_unit_test(test_summary_failed_half_way_has_no_zeros),
 		cmocka_unit_test(test_summary_failed_check_is_marked),
 		cmocka_unit_test(test_summary_nothing_resident_divides_nothing),
+		cmocka_unit_test(test_summary_what_is_left_is_unknown_the_fall_counts),
 		cmocka_unit_test(test_summary_words_of_a_bad_guest_are_cleaned),
 	};
 
