@@ -32,17 +32,38 @@ static void come_to_rest(struct aero_balloon_service *service, struct rest *rest
 		aero_virtio_balloon_host_settle(device);
 }
 
-/* Whether a region is part of a memory, the very same. */
-static bool has_region(const struct aero_guest_memory_identity *id,
-		       const struct aero_guest_memory_identity *other, unsigned int region)
+/* Whether both are of one file, which lies at the same guest addresses. */
+static bool is_same_file(const struct aero_guest_region_identity *a,
+			 const struct aero_guest_region_identity *b)
 {
+	return a->dev == b->dev && a->ino == b->ino && a->born_ns == b->born_ns &&
+	       a->gpa - a->offset == b->gpa - b->offset;
+}
+
+/*
+ * How much of a region, from a guest address on, is still there or, if its start is not, is gone. A
+ * map may be cut into regions in another way than before and still be the same memory.
+ */
+static uint64_t measure(const struct aero_guest_memory_identity *now,
+			const struct aero_guest_region_identity *region, aero_gpa from,
+			bool *out_is_there)
+{
+	uint64_t left = region->gpa + region->bytes - from;
 	unsigned int i;
 
-	for (i = 0; i < id->count; i++) {
-		if (!memcmp(&id->regions[i], &other->regions[region], sizeof(id->regions[i])))
-			return true;
+	*out_is_there = false;
+	for (i = 0; i < now->count && !*out_is_there; i++) {
+		const struct aero_guest_region_identity *other = &now->regions[i];
+
+		if (!is_same_file(region, other) || other->gpa + other->bytes <= from)
+			continue;
+		*out_is_there = other->gpa <= from;
+		if (*out_is_there && other->gpa + other->bytes - from < left)
+			left = other->gpa + other->bytes - from;
+		else if (!*out_is_there && other->gpa - from < left)
+			left = other->gpa - from;
 	}
-	return false;
+	return left;
 }
 
 static void forget_what_went(struct aero_balloon_service *service,
@@ -53,11 +74,20 @@ static void forget_what_went(struct aero_balloon_service *service,
 
 	aero_guest_memory_identify(&service->memory, &now);
 	for (i = 0; i < before->count; i++) {
-		struct aero_range range = { before->regions[i].gpa >> AERO_FRAME_SHIFT,
-					    before->regions[i].bytes >> AERO_FRAME_SHIFT };
+		const struct aero_guest_region_identity *region = &before->regions[i];
+		uint64_t done = 0;
 
-		if (!has_region(&now, before, i))
-			(void)aero_ledger_forget(&service->device.ledger, range);
+		while (done < region->bytes) {
+			aero_gpa from = region->gpa + done;
+			bool is_there;
+			uint64_t bytes = measure(&now, region, from, &is_there);
+			struct aero_range range = { from >> AERO_FRAME_SHIFT,
+						    bytes >> AERO_FRAME_SHIFT };
+
+			if (!is_there)
+				(void)aero_ledger_forget(&service->device.ledger, range);
+			done += bytes;
+		}
 	}
 }
 

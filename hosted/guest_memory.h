@@ -79,16 +79,18 @@ struct aero_guest_memory {
 	bool is_blind;	   /* see set_blind() */
 };
 
+struct aero_guest_region_identity {
+	aero_gpa gpa;
+	uint64_t bytes;
+	uint64_t offset;
+	uint64_t dev;
+	uint64_t ino;
+	int64_t born_ns;
+};
+
 /* Enough to recognise the same memory again, without keeping it alive. */
 struct aero_guest_memory_identity {
-	struct {
-		aero_gpa gpa;
-		uint64_t bytes;
-		uint64_t offset;
-		uint64_t dev;
-		uint64_t ino;
-		int64_t born_ns;
-	} regions[AERO_GUEST_MEMORY_REGIONS_MAX];
+	struct aero_guest_region_identity regions[AERO_GUEST_MEMORY_REGIONS_MAX];
 	unsigned int count;
 };
 

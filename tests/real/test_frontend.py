@@ -283,8 +283,9 @@ class Rings(DeviceCase):
     def test_largest_ring(self):
         for features in (USUAL, USUAL | PACKED):
             memory = self.memory(256 * MIB)
+            features &= ~(STATS | HINT | REPORTING)
             with self.subTest(features=hex(features)), \
-                    self.guest(features & ~(STATS | HINT | REPORTING), memory, start=False) as guest:
+                    self.guest(features, memory, start=False) as guest:
                 self.replace_rings(guest, 32768)
                 guest.start()
                 for _ in range(3):
@@ -380,10 +381,12 @@ class GuestMemory(DeviceCase):
             self.assertNotEqual(guest.order(REM_MEM_REG, payload), 0)
             self.assertEqual(self.daemon.status()["guest_memory_bytes"], 64 * MIB)
             guest.give([first + 600])
-            # Frames of memory that is away are held until it comes again.
-            self.assertEqual(self.daemon.status()["ledger_bytes"], 512 * FRAME)
+            # What went is in no balloon any more, also when it comes again.
+            self.assertEqual(self.daemon.status()["ledger_bytes"], 0)
             self.assertEqual(guest.order(ADD_MEM_REG, payload, [module.fd]), 0)
-            guest.deflate(range(first, first + 512))
+            self.assertEqual(self.daemon.status()["ledger_bytes"], 0)
+            guest.give(list(range(first, first + 512)))
+            self.assertEqual(self.daemon.status()["ledger_bytes"], 512 * FRAME)
             self.assertEqual(guest.order(REM_MEM_REG, payload), 0)
             self.check_round(guest, FRAMES)
 
@@ -394,13 +397,34 @@ class GuestMemory(DeviceCase):
                 guest.inflate(FRAMES)
                 for _ in range(3):
                     guest.set_memory(guest.memory)
-                guest.memory.regions = [Region(0, 32 * MIB), Region(
-                    32 * MIB, 32 * MIB, UVA + 32 * MIB, 32 * MIB)]
+                guest.memory.regions = [Region(0, 20 * MIB), Region(
+                    20 * MIB, 44 * MIB, UVA + 20 * MIB, 20 * MIB)]
                 guest.set_memory(guest.memory)
                 guest.settle()
                 self.assertEqual(self.daemon.status()["ledger_bytes"], len(FRAMES) * FRAME)
                 guest.deflate(FRAMES)
                 self.check_round(guest, FRAMES)
+
+    def test_part_of_the_memory_goes(self):
+        """A hole of 1 MiB in the balloon: those frames are in it no more, the others are."""
+        guest = self.guest()
+        guest.inflate(FRAMES)
+        guest.memory.regions = [Region(0, 20 * MIB), Region(21 * MIB, 43 * MIB, None, 21 * MIB)]
+        guest.set_memory(guest.memory)
+        guest.settle()
+        self.assertEqual(self.daemon.status()["ledger_bytes"], len(FRAMES) * FRAME - MIB)
+        before = self.daemon.counters("ledger")
+        guest.deflate(FRAMES)
+        after = self.daemon.counters("ledger")
+        self.assertEqual(after["out_of_range_frames"] - before["out_of_range_frames"], 256)
+        self.assertEqual(after["never_given_frames"], before["never_given_frames"])
+        self.assertEqual(self.daemon.status()["ledger_bytes"], 0)
+        # Other memory at the same address is other memory.
+        guest.inflate(FRAMES[:256])
+        guest.memory.regions = [Region(0, 16 * MIB), Region(16 * MIB, 16 * MIB, None, 32 * MIB)]
+        guest.set_memory(guest.memory)
+        guest.settle()
+        self.assertEqual(self.daemon.status()["ledger_bytes"], 0)
 
     def test_all_slots(self):
         """32 regions of one file, so one descriptor each and no more."""
