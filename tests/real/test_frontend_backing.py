@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Guest memory of other kinds: huge pages of tmpfs and of hugetlb, a file on a disk, sealed files."""
+"""Guest memory of other kinds: huge pages of tmpfs and hugetlb, a file on a disk, sealed files."""
 
 import fcntl
 import os
@@ -42,7 +42,7 @@ class HugePagesOfTmpfs(BackingCase):
     def setUpClass(cls):
         folder = tempfile.mkdtemp(prefix="aero-huge-")
         cls.addClassCleanup(os.rmdir, folder)
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "huge=always,size=1G", "tmpfs", folder],
+        done = subprocess.run(["mount", "-t", "tmpfs", "-ohuge=always,size=1G", "tmpfs", folder],
                               stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise unittest.SkipTest("no tmpfs with huge pages: " + done.stderr.strip())

@@ -424,7 +424,9 @@ class Channel(BadCase):
             self.assertEqual(len(self.daemon.lines(mark)), 1)
 
     def test_nonsense(self):
-        reply = lambda request, flags, size, value: struct.pack("<IIIQ", request, flags, size, value)
+        def reply(*fields):
+            return struct.pack("<IIIQ", *fields)
+
         self.check(reply(2, 1, 8, 0), "not a reply of version 1; channel closed")
         self.check(reply(2, 6, 8, 0), "not a reply of version 1; channel closed")
         self.check(reply(2, 5, 4, 0), "a reply is not 8 bytes long; channel closed")

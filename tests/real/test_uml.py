@@ -102,7 +102,7 @@ class Linux(UmlCase):
         before = self.daemon.counters()
         linux.ask("free")
         started = time.monotonic()
-        until(lambda: full - self.resident() > 0.75 * size, "three quarters were reported", 60, 0.05)
+        until(lambda: full - self.resident() > 0.75 * size, "reports of three quarters", 60, 0.05)
         after = self.daemon.counters()
         freed = after["report_freed_bytes"] - before["report_freed_bytes"]
         print("# %.1f MiB in %.1f s, %d reports" % (

@@ -174,7 +174,7 @@ class Features(unittest.TestCase):
     def test_huge_pages(self):
         folder = tempfile.mkdtemp(prefix="aero-huge-")
         self.addCleanup(os.rmdir, folder)
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "huge=always,size=1G", "tmpfs", folder],
+        done = subprocess.run(["mount", "-t", "tmpfs", "-ohuge=always,size=1G", "tmpfs", folder],
                               stderr=subprocess.PIPE)
         if done.returncode:
             self.skipTest("tmpfs with huge pages cannot be mounted: "

@@ -398,8 +398,8 @@ static void put_number(const struct balloon_rig *rig, uint8_t *p, uint64_t value
 bool balloon_rig_send_frames(struct balloon_rig *rig, unsigned int index, const uint32_t *frames,
 			     size_t count, uint32_t cut)
 {
-	uint8_t *bytes = malloc(count * 4 + 1);
-	uint32_t *copy = malloc(count * 4 + 1);
+	uint8_t *bytes = calloc(count + 1, 4);
+	uint32_t *copy = calloc(count + 1, 4);
 	bool is_given;
 	uint16_t id;
 
