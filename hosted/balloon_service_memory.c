@@ -28,7 +28,8 @@ static void come_to_rest(struct aero_balloon_service *service, struct rest *rest
 		rest->base[i] = aero_virtio_balloon_host_queue_stop(device, i);
 		rest->rings |= 1u << i;
 	}
-	if (rest->before.count)
+	/* Until it starts the inflate ring the ledger may be another's, and of other memory. */
+	if (service->is_owned)
 		aero_virtio_balloon_host_settle(device);
 }
 
@@ -128,7 +129,7 @@ static enum aero_status go_on(struct aero_balloon_service *service, const struct
 {
 	unsigned int i;
 
-	if (status == AERO_OK)
+	if (status == AERO_OK && service->is_owned)
 		forget_what_went(service, &rest->before);
 	aero_virtio_balloon_host_memory_changed(&service->device);
 	for (i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {

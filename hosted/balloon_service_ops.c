@@ -80,6 +80,12 @@ static enum aero_status set_config(void *ctx, uint32_t offset, const void *buf, 
 	return aero_virtio_balloon_host_config_write(&service->device, offset, buf, len);
 }
 
+static const struct aero_virtio_balloon_queue *inflate_ring(
+	const struct aero_balloon_service *service)
+{
+	return &service->device.queue[AERO_VIRTIO_BALLOON_VQ_INFLATE];
+}
+
 static bool has_started_ring(const struct aero_balloon_service *service)
 {
 	unsigned int i;
@@ -148,8 +154,7 @@ static void settle_owner(struct aero_balloon_service *service, bool is_fresh)
  */
 static void find_driver(struct aero_balloon_service *service)
 {
-	const struct aero_virtio_balloon_queue *q =
-		&service->device.queue[AERO_VIRTIO_BALLOON_VQ_INFLATE];
+	const struct aero_virtio_balloon_queue *q = inflate_ring(service);
 
 	if (q->is_started && q->is_enabled)
 		aero_virtio_balloon_host_set_status(&service->device, STATUS_LIVE);
@@ -223,7 +228,7 @@ static void set_status(void *ctx, uint8_t status)
 	service->status = status;
 	if (!status)
 		aero_virtio_balloon_host_detach(&service->device);
-	else if (!has_started_ring(service))
+	else if (!inflate_ring(service)->is_started)
 		status &= (uint8_t)~AERO_VIRTIO_STATUS_DRIVER_OK;
 	if (status)
 		aero_virtio_balloon_host_set_status(&service->device, status);

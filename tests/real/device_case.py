@@ -21,6 +21,8 @@ class DeviceCase(unittest.TestCase):
         with Guest(cls.daemon.socket_path):
             cls.daemon.wait_line("front end connected")
         cls.daemon.wait_line("front end disconnected")
+        # It is told a moment before the descriptors are closed; an answer comes after.
+        until(lambda: not cls.daemon.status()["is_connected"], "the first front end is gone")
         cls.idle_fds = cls.daemon.fds()
 
     def setUp(self):
