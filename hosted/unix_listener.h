@@ -23,12 +23,13 @@ struct aero_unix_listener {
  * @error:    What went wrong; may be NULL.
  *
  * Shape:   the file has mode 0600 from its first moment. The socket file of a dead process is
- *          replaced.
+ *          replaced. Of those that open one path at the same moment one gets it.
  * Owner:   the caller's; close() ends it.
  * Errors:  AERO_EINVAL: the path does not fit an address. AERO_EREFUSED: somebody listens there, or
  *          the file is no socket; it is left alone. AERO_EIO: the system refused. Nothing is left.
- * Context: any; does not block.
- * Source:  unix(7).
+ * Context: sleep; at most a second, while somebody else holds a flock() on the path's directory.
+ *          After that, and where the directory cannot be read, it goes on without.
+ * Source:  unix(7), flock(2).
  */
 enum aero_status aero_unix_listener_open(struct aero_unix_listener *listener, const char *path,
 					 int backlog, struct aero_error *error);

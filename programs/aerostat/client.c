@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,20 @@ static int unreachable(const struct aero_client *client, const char *what, const
 	return AERO_EXIT_UNREACHABLE;
 }
 
+/* connect() refuses whatever is no socket with the same words as a socket of a dead process. */
+static const char *why_refused(const char *path, int error)
+{
+	struct stat stat_buf;
+
+	if (error != ECONNREFUSED)
+		return strerror(error);
+	if (!stat(path, &stat_buf) && S_ISDIR(stat_buf.st_mode))
+		return "a directory, not the control socket of a device";
+	if (!stat(path, &stat_buf) && !S_ISSOCK(stat_buf.st_mode))
+		return "not a socket";
+	return "nobody listens there any more";
+}
+
 int aero_client_open(struct aero_client *client, const char *command, const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -43,9 +58,7 @@ int aero_client_open(struct aero_client *client, const char *command, const char
 	memcpy(address.sun_path, path, strlen(path));
 	if (client->fd < 0 ||
 	    connect(client->fd, (const struct sockaddr *)&address, sizeof(address)))
-		return unreachable(client, path,
-				   errno == ECONNREFUSED ? "nobody listens there any more"
-							 : strerror(errno));
+		return unreachable(client, path, why_refused(path, errno));
 	return AERO_EXIT_OK;
 }
 

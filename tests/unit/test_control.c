@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "test_control_rig.h"
 
+#include <pthread.h>
+#include <sys/file.h>
+
 /* The control socket: who may connect, what bytes may come, and that nothing grows or blocks. */
 
 #define FLUSH "{\"command\":\"flush\"}\n"
@@ -124,6 +127,93 @@ static void test_file_goes_with_us_and_not_with_others(void **state)
 	assert_int_equal(access(rig->control_path, F_OK), 0);
 	aero_unix_listener_close(&second);
 	assert_int_equal(access(rig->control_path, F_OK), -1);
+	rig_teardown((void **)&rig);
+}
+
+/* One of those that start at once at the path of a dead process. */
+struct starter {
+	const char *path;
+	pthread_barrier_t *barrier;
+	struct aero_unix_listener listener;
+	struct aero_error error;
+	enum aero_status status;
+};
+
+static void *start_at_once(void *arg)
+{
+	struct starter *starter = arg;
+
+	pthread_barrier_wait(starter->barrier);
+	starter->status =
+		aero_unix_listener_open(&starter->listener, starter->path, 1, &starter->error);
+	return NULL;
+}
+
+static void check_one_has_it(struct starter *starters, size_t count)
+{
+	size_t winner = count;
+	struct stat stat;
+	size_t i;
+
+	assert_int_equal(lstat(starters[0].path, &stat), 0);
+	for (i = 0; i < count; i++) {
+		if (starters[i].status == AERO_OK) {
+			assert_int_equal(winner, count);
+			winner = i;
+			continue;
+		}
+		assert_int_equal(starters[i].status, AERO_EREFUSED);
+		assert_non_null(strstr(starters[i].error.text, "in use by another process"));
+	}
+	assert_true(winner < count);
+	assert_int_equal(starters[winner].listener.dev, stat.st_dev);
+	assert_int_equal(starters[winner].listener.ino, stat.st_ino);
+	aero_unix_listener_close(&starters[winner].listener);
+	assert_int_equal(access(starters[0].path, F_OK), -1);
+}
+
+static void test_of_those_that_start_at_once_one_gets_the_path(void **state)
+{
+	struct rig *rig = rig_new();
+	struct starter starters[3];
+	pthread_t threads[TEST_ARRAY_SIZE(starters)];
+	pthread_barrier_t barrier;
+	int turn;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(pthread_barrier_init(&barrier, NULL, TEST_ARRAY_SIZE(starters)), 0);
+	for (turn = 0; turn < 50; turn++) {
+		leave_dead_socket(rig->control_path);
+		for (i = 0; i < TEST_ARRAY_SIZE(starters); i++) {
+			starters[i].path = rig->control_path;
+			starters[i].barrier = &barrier;
+			assert_int_equal(
+				pthread_create(&threads[i], NULL, start_at_once, &starters[i]), 0);
+		}
+		for (i = 0; i < TEST_ARRAY_SIZE(starters); i++)
+			assert_int_equal(pthread_join(threads[i], NULL), 0);
+		check_one_has_it(starters, TEST_ARRAY_SIZE(starters));
+	}
+	pthread_barrier_destroy(&barrier);
+	rig_teardown((void **)&rig);
+}
+
+static void test_locked_directory_is_not_waited_for_long(void **state)
+{
+	struct aero_unix_listener listener;
+	struct rig *rig = rig_new();
+	char directory[108];
+	int fd;
+
+	(void)state;
+	snprintf(directory, sizeof(directory), "%s", rig->control_path);
+	*strrchr(directory, '/') = '\0';
+	fd = open(directory, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(aero_unix_listener_open(&listener, rig->control_path, 1, NULL), AERO_OK);
+	aero_unix_listener_close(&listener);
+	close(fd);
 	rig_teardown((void **)&rig);
 }
 
@@ -419,6 +509,8 @@ int main(void)
 		cmocka_unit_test(test_other_files_are_refused_and_kept),
 		cmocka_unit_test(test_paths_that_cannot_be),
 		cmocka_unit_test(test_file_goes_with_us_and_not_with_others),
+		cmocka_unit_test(test_of_those_that_start_at_once_one_gets_the_path),
+		cmocka_unit_test(test_locked_directory_is_not_waited_for_long),
 		CASE(test_answers_repeat_the_id),
 		CASE(test_errors_name_what_is_wrong),
 		CASE(test_bytes_one_by_one),
