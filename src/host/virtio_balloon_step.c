@@ -262,7 +262,10 @@ static uint64_t collect(struct aero_virtio_balloon *dev)
 
 	if (is_allowed && discard_one(dev, due_ns))
 		return dev->now_ns;
-	return dev->is_quiesced ? rest(dev) : due_ns;
+	if (dev->is_quiesced)
+		return rest(dev);
+	/* What was due and could not be discarded waits for other frames, not for a time. */
+	return due_ns > dev->now_ns ? due_ns : AERO_NEVER;
 }
 
 /* A driver with many requests in flight must not keep us from ever discarding. */

@@ -256,6 +256,23 @@ static void test_hugetlb_collects_pages_over_requests(void **state)
 	assert_int_equal(rig->host.discarded_frames, 7 * 512);
 }
 
+/* They wait for the rest of their page, not for a time: nobody is to wake up for them. */
+static void test_hugetlb_parts_of_a_page_ask_for_no_step(void **state)
+{
+	struct balloon_rig *rig = *state;
+	uint64_t due;
+
+	balloon_rig_send_run(rig, INFLATE, 10, 100);
+	do
+		due = balloon_rig_step(rig);
+	while (due == rig->now);
+	assert_int_equal(due, rig->now + AERO_LEDGER_IDLE_NS_DEFAULT);
+	rig->now = due + 1;
+	assert_true(balloon_rig_step(rig) == AERO_NEVER);
+	assert_int_equal(aero_ledger_pending(&rig->dev.ledger), 100);
+	assert_int_equal(rig->host.discards, 0);
+}
+
 static void test_discard_failure_does_not_stop_the_guest(void **state)
 {
 	struct balloon_rig *rig = *state;
@@ -353,6 +370,7 @@ int main(void)
 		CASE(test_request_mode_discards_before_the_answer, &request),
 		CASE(test_request_mode_leaves_parts_of_huge_pages, &huge_request),
 		CASE(test_hugetlb_collects_pages_over_requests, &huge),
+		CASE(test_hugetlb_parts_of_a_page_ask_for_no_step, &huge),
 		CASE(test_discard_failure_does_not_stop_the_guest, NULL),
 		CASE(test_discard_failure_does_not_stop_the_guest, &request),
 		CASE(test_trace_has_runs_as_sent_and_ends_requests, NULL),
