@@ -427,10 +427,6 @@ static void start(struct state *st, struct aero_virtio_queue_config *ring)
 	if (has_failed(st) && want == AERO_OK) {
 		st->model.is_started = false;
 		want = AERO_ERANGE;
-		/* The model has asked for kicks already. */
-		for (unsigned int i = 0; i < st->ram.regions; i++)
-			memcpy(st->shadow.region[i].host, st->ram.region[i].host,
-			       st->ram.region[i].bytes);
 	}
 	CHECK(status == want);
 	CHECK(st->queue.is_started == (status == AERO_OK));

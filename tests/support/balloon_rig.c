@@ -61,7 +61,7 @@ static void name_frame(struct balloon_rig *rig, uint32_t frame, int change)
 {
 	if (frame >= rig->host.frames)
 		return;
-	rig->named[frame] = (uint8_t)(rig->named[frame] + change);
+	rig->named[frame] += (uint32_t)change;
 	refresh(rig, frame);
 }
 
@@ -187,7 +187,7 @@ void balloon_rig_open(struct balloon_rig *rig, const struct balloon_rig_options 
 	rig->host.before = before_discard;
 	rig->host.ctx = rig;
 	rig->in_balloon = calloc(1, (size_t)rig->options.frames);
-	rig->named = calloc(1, (size_t)rig->options.frames);
+	rig->named = calloc((size_t)rig->options.frames, sizeof(*rig->named));
 	assert_non_null(rig->in_balloon);
 	assert_non_null(rig->named);
 	rig->ops = (struct aero_virtio_balloon_ops){
@@ -247,6 +247,8 @@ static void make_ring(struct balloon_rig *rig, unsigned int index)
 {
 	uint64_t accepted = balloon_rig_accepted(rig);
 	aero_gpa gpa = BALLOON_RIG_RINGS + (aero_gpa)index * BALLOON_RIG_RING_BYTES;
+	struct guest_ram *ram = &rig->host.ram;
+	size_t bytes = virtio_driver_ring_bytes(rig->options.ring_size);
 	struct aero_virtio_queue_config ring = {
 		.size = rig->options.ring_size,
 		.is_packed = accepted & TRANSPORT(RING_PACKED),
@@ -255,9 +257,8 @@ static void make_ring(struct balloon_rig *rig, unsigned int index)
 		.is_big_endian = rig->options.is_big_endian && !(accepted & TRANSPORT(VERSION_1)),
 	};
 
-	for (uint32_t at = 0; at < virtio_driver_ring_bytes(ring.size); at += 8)
-		guest_ram_put(&rig->host.ram, gpa + at, 0, 8, false);
-	virtio_driver_init(&rig->drv[index], &rig->host.ram, &ring, gpa);
+	memset(ram->memory.translate(ram, gpa, &bytes, AERO_ACCESS_WRITE), 0, bytes);
+	virtio_driver_init(&rig->drv[index], ram, &ring, gpa);
 	rig->has_ring[index] = true;
 }
 
@@ -306,7 +307,7 @@ void balloon_rig_forget(struct balloon_rig *rig)
 
 	drop_requests(rig);
 	memset(rig->in_balloon, 0, (size_t)rig->options.frames);
-	memset(rig->named, 0, (size_t)rig->options.frames);
+	memset(rig->named, 0, (size_t)rig->options.frames * sizeof(*rig->named));
 	rig->held = 0;
 	host_double_clear(&rig->host, all, HOST_DOUBLE_MAY);
 }
@@ -407,7 +408,7 @@ bool balloon_rig_send_frames(struct balloon_rig *rig, unsigned int index, const 
 	assert_non_null(copy);
 	for (size_t i = 0; i < count; i++)
 		put_number(rig, bytes + 4 * i, frames[i], 4);
-	is_given = send(rig, index, bytes, (uint32_t)count * 4, cut, &id);
+	is_given = send(rig, index, bytes, (uint32_t)count * 4 + rig->ragged, cut, &id);
 	free(bytes);
 	if (!is_given || index > DEFLATE) {
 		free(copy);

@@ -67,11 +67,12 @@ struct balloon_rig {
 	uint32_t in_flight;
 	uint32_t stats_in_flight; /* of those */
 	uint32_t data_at;
+	uint32_t ragged; /* bytes after the numbers of requests of frames, 0 to 3 */
 	uint64_t now;
 
 	/* The record: frames in the balloon, and chains in flight that name them. */
 	uint8_t *in_balloon;
-	uint8_t *named;
+	uint32_t *named;
 	uint64_t held; /* frames in_balloon */
 
 	/* What came back and what was told. */
