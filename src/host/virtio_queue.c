@@ -99,7 +99,6 @@ enum aero_status aero_virtio_queue_start(struct aero_virtio_queue *queue,
 	queue->is_started = true;
 	if (!config->is_packed)
 		aero_virtio_split_begin(queue);
-	aero_virtio_queue_set_kicks(queue, true);
 	return AERO_OK;
 }
 

@@ -60,7 +60,11 @@ static void begin(struct aero_virtio_queue *queue, const struct aero_virtio_queu
 	memset(ram, 0, sizeof(ram));
 	apply(ram, before, count);
 	memset(queue, 0, sizeof(*queue));
+	memcpy(expected, ram, sizeof(ram));
 	assert_int_equal(aero_virtio_queue_start(queue, &config), AERO_OK);
+	/* The driver may not have given the ring yet. */
+	assert_memory_equal(ram, expected, sizeof(ram));
+	(void)aero_virtio_queue_set_kicks(queue, true);
 	memcpy(expected, ram, sizeof(ram));
 }
 

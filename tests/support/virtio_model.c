@@ -106,7 +106,6 @@ enum aero_status virtio_model_start(struct virtio_model *model,
 	if (!ring->is_packed)
 		model->used = get(model, ring->device + 2, 2);
 	model->is_started = true;
-	(void)virtio_model_set_kicks(model, true);
 	return AERO_OK;
 }
 

@@ -23,6 +23,7 @@ void virtio_rig_open(struct virtio_rig *rig, const struct aero_virtio_queue_conf
 	guest_ram_add(&rig->ram, VIRTIO_RIG_SEAM, VIRTIO_RIG_END - VIRTIO_RIG_SEAM);
 	virtio_driver_init(&rig->drv, &rig->ram, ring, VIRTIO_RIG_RING);
 	assert_int_equal(aero_virtio_queue_start(&rig->queue, &rig->drv.ring), AERO_OK);
+	assert_false(aero_virtio_queue_set_kicks(&rig->queue, true));
 }
 
 void virtio_rig_close(struct virtio_rig *rig)

@@ -241,6 +241,59 @@ static void test_disabled_ring_is_not_served(void **state)
 	assert_int_equal(rig->answers[INFLATE], 1);
 }
 
+#define RINGS_BYTES (AERO_VIRTIO_BALLOON_QUEUES * BALLOON_RIG_RING_BYTES)
+
+/* All that a front end, an operator and time can do to rings that are set up and disabled. */
+static void disturb_disabled_rings(struct balloon_rig *rig)
+{
+	uint64_t set;
+
+	for (unsigned int i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
+		struct aero_virtio_queue_config ring = rig->drv[i].ring;
+
+		if (!rig->has_ring[i])
+			continue;
+		balloon_rig_kick(rig, i);
+		ring.base = aero_virtio_balloon_host_queue_stop(&rig->dev, i);
+		assert_int_equal(aero_virtio_balloon_host_queue_start(&rig->dev, i, &ring),
+				 AERO_OK);
+		balloon_rig_run(rig);
+	}
+	aero_virtio_balloon_host_memory_changed(&rig->dev);
+	(void)aero_virtio_balloon_host_request_stats(&rig->dev);
+	(void)aero_virtio_balloon_host_set_target(&rig->dev, 77, &set);
+	(void)aero_virtio_balloon_host_hint_start(&rig->dev);
+	aero_virtio_balloon_host_flush(&rig->dev);
+	aero_virtio_balloon_host_quiesce(&rig->dev);
+	balloon_rig_run(rig);
+	aero_virtio_balloon_host_resume(&rig->dev);
+	rig->now += 10 * AERO_LEDGER_IDLE_NS_DEFAULT;
+	balloon_rig_run(rig);
+}
+
+/* Linux in UML frees its rings after it has disabled them, and never stops them. */
+static void test_disabled_ring_is_not_written(void **state)
+{
+	struct balloon_rig *rig = *state;
+	uint8_t *bytes = calloc(2, RINGS_BYTES);
+
+	assert_non_null(bytes);
+	exercise(rig);
+	balloon_rig_send_run(rig, INFLATE, 100, 50);
+	for (unsigned int i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++)
+		aero_virtio_balloon_host_queue_enable(&rig->dev, i, false);
+	guest_ram_read(&rig->host.ram, BALLOON_RIG_RINGS, bytes, RINGS_BYTES);
+	disturb_disabled_rings(rig);
+	guest_ram_read(&rig->host.ram, BALLOON_RIG_RINGS, bytes + RINGS_BYTES, RINGS_BYTES);
+	assert_memory_equal(bytes, bytes + RINGS_BYTES, RINGS_BYTES);
+	free(bytes);
+	for (unsigned int i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++)
+		aero_virtio_balloon_host_queue_enable(&rig->dev, i, true);
+	balloon_rig_run(rig);
+	assert_int_equal(rig->held, 50);
+	balloon_rig_check(rig);
+}
+
 /* A ring that goes to sleep in the middle of a request finishes it: a pause must come to an end. */
 static void test_disable_finishes_the_request(void **state)
 {
@@ -416,6 +469,9 @@ int main(void)
 		CASE_OPEN(test_kick_before_driver_ok_is_kept, NULL),
 		CASE(test_kick_of_no_queue_is_ignored, NULL),
 		CASE(test_disabled_ring_is_not_served, NULL),
+		CASE(test_disabled_ring_is_not_written, NULL),
+		CASE(test_disabled_ring_is_not_written, &events),
+		CASE(test_disabled_ring_is_not_written, &packed),
 		CASE(test_disable_finishes_the_request, NULL),
 		CASE(test_disable_finishes_the_request, &request),
 		CASE(test_stop_finishes_the_request_and_goes_on_later, NULL),

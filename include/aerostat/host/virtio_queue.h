@@ -101,9 +101,9 @@ struct aero_virtio_chain {
  * @config: The ring; copied.
  *
  * Shape:   the index of used entries is read from the ring itself (split), so that a ring can be
- *          taken over from another device.
+ *          taken over from another device. Nothing is written: a ring may be set up whose memory
+ *          the driver does not give yet, or has freed. Call set_kicks() when it is to be served.
  * Owner:   guest memory stays the VMM's; stop() ends the use of it.
- *          Asks the driver for kicks, as set_kicks(true) does.
  * Errors:  AERO_EINVAL: size, base, alignment or combination is not allowed. AERO_ERANGE: a part of
  *          the ring is not contiguous guest memory. AERO_ESTATE: it is started. The queue stays
  *          stopped; stop() then answers the base of the config, but after AERO_EINVAL.
