@@ -473,8 +473,11 @@ static enum aero_status take_ram(struct aero_ledger *ledger, struct aero_range r
 		note_returned(ledger, run);
 	}
 	aero_frame_set_remove(&ledger->held, run);
-	if (aero_frame_set_count(&ledger->pending))
+	if (aero_frame_set_count(&ledger->pending)) {
 		counters->cancelled += aero_frame_set_remove(&ledger->pending, run);
+		if (!aero_frame_set_count(&ledger->pending))
+			ledger->waiting_ns = 0;
+	}
 	forget_ready(ledger, run);
 	counters->returned += held;
 	counters->returned_twice += twice;
@@ -611,7 +614,8 @@ bool aero_ledger_discard_rest(struct aero_ledger *ledger)
 		return false;
 	has_worked = ledger->config.memory->backing.discard_order ? discard_pages(ledger)
 								  : discard_runs(ledger);
-	if (!has_worked)
+	/* What is left can only wait for other frames: with those its time begins anew. */
+	if (aero_ledger_due_ns(ledger) == AERO_NEVER)
 		ledger->waiting_ns = 0;
 	return has_worked;
 }

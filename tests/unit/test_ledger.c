@@ -243,6 +243,24 @@ static void test_due_is_the_idle_time_after_the_last_give(void **state)
 	assert_int_equal(aero_ledger_due_ns(&rig->ledger), AERO_NEVER);
 }
 
+/* However it came that nothing waits: the bound of those that come later is not the old one's. */
+static void test_bound_begins_anew_when_nothing_waits(void **state)
+{
+	const uint64_t later = 100 * AERO_LEDGER_IDLE_NS_DEFAULT;
+	struct ledger_rig *rig = *state;
+
+	host_double_set(&rig->host, range(0, 10), HOST_DOUBLE_MAY);
+	aero_ledger_give(&rig->ledger, range(0, 1), 5000);
+	/* Once: a device does not ask again where nothing is due. */
+	assert_true(aero_ledger_discard_rest(&rig->ledger));
+	assert_int_equal(aero_ledger_due_ns(&rig->ledger), AERO_NEVER);
+	aero_ledger_give(&rig->ledger, range(2, 1), later);
+	assert_int_equal(aero_ledger_due_ns(&rig->ledger), later + AERO_LEDGER_IDLE_NS_DEFAULT);
+	assert_int_equal(aero_ledger_take(&rig->ledger, range(2, 1)), AERO_OK);
+	aero_ledger_give(&rig->ledger, range(4, 1), 2 * later);
+	assert_int_equal(aero_ledger_due_ns(&rig->ledger), 2 * later + AERO_LEDGER_IDLE_NS_DEFAULT);
+}
+
 static void test_due_follows_the_configured_idle_time(void **state)
 {
 	struct ledger_rig *rig = *state;
@@ -443,6 +461,7 @@ int main(void)
 		CASE(test_take_costs_nothing_while_pending),
 		CASE(test_take_one_frame_of_a_ready_block_leaves_it_incomplete),
 		CASE(test_due_is_the_idle_time_after_the_last_give),
+		CASE(test_bound_begins_anew_when_nothing_waits),
 		CASE(test_due_follows_the_configured_idle_time),
 		CASE(test_reset_forgets_frames_and_keeps_counters),
 		CASE(test_bytes_are_those_of_the_nodes),
