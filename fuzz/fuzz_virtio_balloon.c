@@ -18,7 +18,7 @@
 #define CHECK BALLOON_ORACLE_CHECK
 
 #define OPERATIONS 600
-#define FRAMES 8192
+#define FRAMES 12288
 #define FRAMES_HUGE (3u << 18)
 #define DATA_BYTES 0x20000u
 #define DATA_BYTES_HUGE 0x140000u
@@ -26,6 +26,7 @@
 #define HOLE_FRAMES 100
 #define NAMED_MAX (1u << 20) /* frames of all requests: keeps an input short in time */
 #define LIST_MAX 255
+#define BUFFERS_MAX 256
 #define RUN_STEPS 2000
 #define DRAIN_STEPS 4000
 
@@ -134,31 +135,6 @@ static void op_run(struct state *st)
 	free(frames);
 }
 
-/* The frames that a chain of writable buffers names whole, which the device may discard then. */
-static void name_buffers(struct state *st, struct balloon_rig_request *request,
-			 const struct virtio_driver_buffer *buffers, unsigned int count)
-{
-	struct balloon_rig *rig = &st->o.rig;
-
-	request->frames = calloc((size_t)rig->options.frames * count + 1, sizeof(uint32_t));
-	if (!request->frames)
-		abort();
-	for (unsigned int i = 0; i < count; i++) {
-		aero_frame frame = (buffers[i].gpa + 4095) >> 12;
-		aero_frame end = (buffers[i].gpa + buffers[i].len) >> 12;
-
-		if (!buffers[i].is_writable)
-			continue;
-		for (; frame < end && frame < rig->options.frames; frame++) {
-			struct aero_range one = { frame, 1 };
-
-			request->frames[request->count++] = (uint32_t)frame;
-			rig->named[frame]++;
-			host_double_set(&rig->host, one, HOST_DOUBLE_MAY);
-		}
-	}
-}
-
 /* A buffer of memory that is free, or of something else. */
 static void take_buffer(struct state *st, struct virtio_driver_buffer *buffer)
 {
@@ -173,7 +149,6 @@ static void take_buffer(struct state *st, struct virtio_driver_buffer *buffer)
 		buffer->gpa |= (aero_gpa)take(st, 1) << 56;
 	if (kind & 8)
 		buffer->len <<= 8;
-	/* Readable ones before writable ones is the driver's duty; see the raw operations. */
 }
 
 /* Whether readable buffers come first, their sum is small enough, and no address wraps. */
@@ -191,9 +166,37 @@ static bool is_chain_legal(const struct virtio_driver_buffer *buffers, unsigned 
 	return total <= 1ull << 32;
 }
 
+/* Whether the driver has a queue for a feature; out_index is which. */
+static bool find_queue(const struct state *st, uint64_t feature, enum aero_virtio_balloon_role role,
+		       unsigned int *out_index)
+{
+	*out_index = balloon_rig_index(&st->o.rig, role);
+	return balloon_rig_accepted(&st->o.rig) & feature && st->o.rig.has_ring[*out_index];
+}
+
+static bool find_range_queue(const struct state *st, bool is_hint, unsigned int *out_index)
+{
+	if (is_hint)
+		return find_queue(st, FEATURE(FREE_PAGE_HINT), AERO_VIRTIO_BALLOON_ROLE_HINT,
+				  out_index);
+	return find_queue(st, FEATURE(PAGE_REPORTING), AERO_VIRTIO_BALLOON_ROLE_REPORTING,
+			  out_index);
+}
+
+/* The command id of a hint: what the input says, or the right one. */
+static void put_command(struct state *st, aero_gpa gpa, bool is_right)
+{
+	struct balloon_rig *rig = &st->o.rig;
+	bool is_big =
+		rig->options.is_big_endian && !(balloon_rig_accepted(rig) & TRANSPORT(VERSION_1));
+
+	guest_ram_put(&rig->host.ram, gpa, is_right ? rig->dev.hint_command : take(st, 4), 4,
+		      is_big);
+}
+
 /*
  * how: bits 0 and 1 how many buffers, bit 2 a hint, bit 3 with a command before them, bit 4 the
- * right one.
+ * right one, bits 5 to 7 how many times 32 copies of the last buffer come after it.
  */
 static void op_ranges(struct state *st)
 {
@@ -201,41 +204,34 @@ static void op_ranges(struct state *st)
 	unsigned int first = how & 12 ? 1 : 0;
 	unsigned int count = first + 1 + (how & 3);
 	struct balloon_rig *rig = &st->o.rig;
-	struct virtio_driver_buffer buffers[5] = {
+	struct virtio_driver_buffer buffers[BUFFERS_MAX] = {
 		{ BALLOON_RIG_DATA + rig->options.data_bytes - 16, 4, false },
 	};
-	unsigned int index = balloon_rig_index(rig, how & 4 ? AERO_VIRTIO_BALLOON_ROLE_HINT
-							    : AERO_VIRTIO_BALLOON_ROLE_REPORTING);
-	struct balloon_rig_request *request;
-	uint16_t id;
+	unsigned int index;
 
 	if (how & 8)
-		guest_ram_put(&rig->host.ram, buffers[0].gpa,
-			      how & 16 ? rig->dev.hint_command : take(st, 4), 4,
-			      rig->options.is_big_endian &&
-				      !(balloon_rig_accepted(rig) & TRANSPORT(VERSION_1)));
+		put_command(st, buffers[0].gpa, how & 16);
 	for (unsigned int i = first; i < count; i++)
 		take_buffer(st, &buffers[i]);
-	if (!is_chain_legal(buffers, count) && st->is_tame)
+	for (unsigned int more = how >> 5; more--; count += 32) {
+		for (unsigned int i = 0; i < 32; i++)
+			buffers[count + i] = buffers[count - 1];
+	}
+	if (!find_range_queue(st, how & 4, &index))
 		return;
-	if (!balloon_oracle_is_used(&st->o, index) || !rig->has_ring[index])
+	if (!is_chain_legal(buffers, count) && st->is_tame)
 		return;
 	if (!is_chain_legal(buffers, count))
 		balloon_oracle_distrust(&st->o);
-	if (!virtio_driver_give(&rig->drv[index], buffers, count, &id))
-		return;
-	request = &rig->request[index][id];
-	request->is_used = true;
-	rig->in_flight++;
-	if (!(how & 4))
-		name_buffers(st, request, buffers, count);
+	if (has_room(st, 16 * count, 0))
+		(void)balloon_rig_send_buffers(rig, index, buffers, count);
 	balloon_rig_kick(rig, index);
 }
 
 /* Entries of any tag, any number of them, cut anywhere; what the input does not say is 0. */
 static void op_stats(struct state *st)
 {
-	unsigned int index = balloon_rig_index(&st->o.rig, AERO_VIRTIO_BALLOON_ROLE_STATS);
+	unsigned int index;
 	uint32_t cut = take(st, 1);
 	uint32_t len = take(st, 2);
 	uint32_t said = take(st, 1);
@@ -245,9 +241,13 @@ static void op_stats(struct state *st)
 		abort();
 	for (uint32_t i = 0; i < said && i < len; i++)
 		bytes[i] = (uint8_t)take(st, 1);
-	if (balloon_oracle_is_used(&st->o, index) && st->o.rig.has_ring[index] &&
-	    has_room(st, len, cut))
-		(void)balloon_rig_send(&st->o.rig, index, bytes, len, cut);
+	if (find_queue(st, FEATURE(STATS_VQ), AERO_VIRTIO_BALLOON_ROLE_STATS, &index)) {
+		/* The device may read it again when others use the room of its table. */
+		if (st->o.rig.drv[index].ring.has_indirect)
+			cut = 0;
+		if (has_room(st, len, cut))
+			(void)balloon_rig_send(&st->o.rig, index, bytes, len, cut);
+	}
 	balloon_rig_kick(&st->o.rig, index);
 	free(bytes);
 }

@@ -94,9 +94,11 @@ static void trust(struct balloon_oracle *o)
 	host_double_fail(&o->rig.host, 0, 0, false);
 	balloon_rig_forget(&o->rig);
 	o->rig.is_ring_broken = false;
+	o->broken = o->rig.dev.counters.broken_queues;
 	memset(o->is_up, 0, sizeof(o->is_up));
 	o->is_record_true = true;
 	o->is_counted = true;
+	o->is_forged = false;
 	o->rig.host.is_lax = false;
 }
 
@@ -178,6 +180,16 @@ static bool is_between_requests(const struct balloon_oracle *o)
 	return !queue[INFLATE].has_chain && !queue[DEFLATE].has_chain;
 }
 
+/* Without MUST_TELL_HOST what a request gave is the guest's again when it is answered. */
+static void check_pending(const struct balloon_oracle *o)
+{
+	const struct aero_virtio_balloon *dev = &o->rig.dev;
+
+	if (dev->ledger.mode == AERO_DISCARD_COLLECT || dev->queue[INFLATE].has_chain)
+		return;
+	CHECK(!aero_ledger_pending(&dev->ledger) || o->is_forged);
+}
+
 static void check_frames(const struct balloon_oracle *o)
 {
 	struct aero_range run = { 0, 0 };
@@ -198,6 +210,7 @@ void balloon_oracle_check(struct balloon_oracle *o, bool has_frames)
 	check_config(o);
 	check_report(o);
 	check_stats(o);
+	check_pending(o);
 	if (o->rig.host.violation[0]) {
 		fprintf(stderr, "%s\n", o->rig.host.violation);
 		abort();
@@ -207,7 +220,7 @@ void balloon_oracle_check(struct balloon_oracle *o, bool has_frames)
 	CHECK(!o->rig.is_ring_broken);
 	if (!o->is_counted)
 		return;
-	CHECK(!o->rig.dev.counters.broken_queues || o->rig.dev.counters.resets);
+	CHECK(o->rig.dev.counters.broken_queues == o->broken);
 	if (!is_between_requests(o))
 		return;
 	CHECK(aero_ledger_held(&o->rig.dev.ledger) == o->rig.held);
@@ -222,6 +235,7 @@ struct work {
 	uint64_t frames;
 	uint64_t hints;
 	uint64_t reports;
+	uint64_t stats;
 	uint64_t discards;
 	uint64_t discarded;
 };
@@ -233,6 +247,7 @@ static struct work measure(const struct balloon_oracle *o)
 		.frames = c->inflate_frames + c->deflate_frames,
 		.hints = c->hint_buffers + c->hint_stale_buffers,
 		.reports = c->report_ranges,
+		.stats = c->stats_buffers,
 		.discards = o->rig.host.discards,
 		.discarded = o->rig.host.discarded_frames,
 	};
@@ -259,8 +274,31 @@ static void check_work(const struct balloon_oracle *o, const struct work *before
 	      (is_single ? STEP_FRAMES : AERO_LEDGER_DISCARD_CALLS));
 }
 
+/* Whether a request is in hand; a held statistics buffer is not. */
+static bool is_busy(const struct balloon_oracle *o)
+{
+	for (unsigned int i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
+		const struct aero_virtio_balloon_queue *q = &o->rig.dev.queue[i];
+
+		if (q->has_chain && q->role != AERO_VIRTIO_BALLOON_ROLE_STATS)
+			return true;
+	}
+	return false;
+}
+
+/* A paused device begins nothing. */
+static void check_paused(const struct balloon_oracle *o, const struct work *before)
+{
+	struct work after = measure(o);
+
+	CHECK(after.frames == before->frames && after.hints == before->hints);
+	CHECK(after.reports == before->reports && after.stats == before->stats && !is_busy(o));
+	CHECK(after.discards == before->discards || !o->is_drained);
+}
+
 static bool step(struct balloon_oracle *o)
 {
+	bool must_rest = o->is_quiesced && !is_busy(o);
 	uint64_t told = o->rig.events[AERO_VIRTIO_BALLOON_EVENT_DRAINED];
 	struct work before = measure(o);
 	uint64_t next;
@@ -269,6 +307,8 @@ static bool step(struct balloon_oracle *o)
 	next = balloon_rig_step(&o->rig);
 	o->rig.host.is_frozen = false;
 	check_work(o, &before);
+	if (must_rest)
+		check_paused(o, &before);
 	CHECK(next >= o->rig.now);
 	if (o->rig.events[AERO_VIRTIO_BALLOON_EVENT_DRAINED] != told) {
 		CHECK(o->is_quiesced && !o->is_drained);
@@ -355,8 +395,10 @@ void balloon_oracle_connect(struct balloon_oracle *o)
 	if (!is_live(o))
 		balloon_oracle_accept(o, &features);
 	for (unsigned int i = 0; i < AERO_VIRTIO_BALLOON_QUEUES; i++) {
-		if (balloon_oracle_is_used(o, i))
-			balloon_oracle_start_ring(o, i);
+		if (!balloon_oracle_is_used(o, i))
+			continue;
+		balloon_oracle_start_ring(o, i);
+		aero_virtio_balloon_host_queue_enable(&o->rig.dev, i, true);
 	}
 	balloon_oracle_set_status(o, 0x0f);
 }
@@ -506,6 +548,7 @@ static void believe(struct balloon_oracle *o)
 	const struct aero_virtio_balloon *dev = &o->rig.dev;
 
 	balloon_oracle_distrust(o);
+	o->is_forged = true;
 	memcpy(o->config_space, dev->config_space, sizeof(o->config_space));
 	o->accepted = dev->accepted;
 	o->rig.options.refused = o->rig.options.offered & ~dev->accepted.word[0];
@@ -563,7 +606,7 @@ static void finish(struct balloon_oracle *o)
 	CHECK(balloon_oracle_run(o, FINISH_STEPS));
 	balloon_oracle_check(o, true);
 	CHECK(is_between_requests(o));
-	CHECK(o->rig.in_flight <= 1);
+	CHECK(o->rig.in_flight == o->rig.stats_in_flight && o->rig.in_flight <= 1);
 	if (page_frames(o) == 1)
 		CHECK(!aero_ledger_pending(&dev->ledger));
 }

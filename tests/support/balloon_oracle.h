@@ -19,6 +19,8 @@ struct balloon_oracle {
 	struct balloon_rig rig; /* first: callbacks of the host are given the rig */
 	bool is_record_true;	/* the rig knows what may be discarded */
 	bool is_counted;	/* and how much is held */
+	bool is_forged;		/* the device was told what it holds by somebody else */
+	uint64_t broken;	/* queues, before the record began */
 	bool is_up[AERO_VIRTIO_BALLOON_QUEUES];
 
 	/* What the device has to say of itself. */

@@ -453,41 +453,69 @@ void balloon_rig_deflate(struct balloon_rig *rig, uint32_t first, size_t count)
 	assert_int_equal(rig->answers[DEFLATE], answers + 1);
 }
 
+/* The frames there are that a buffer names whole. */
+static struct aero_range whole_frames(const struct balloon_rig *rig,
+				      const struct virtio_driver_buffer *buffer)
+{
+	aero_frame end = (buffer->gpa + buffer->len) >> AERO_FRAME_SHIFT;
+	struct aero_range range = { (buffer->gpa + AERO_FRAME_BYTES - 1) >> AERO_FRAME_SHIFT, 0 };
+
+	if (end > rig->host.frames)
+		end = rig->host.frames;
+	if (buffer->is_writable && end > range.first)
+		range.count = end - range.first;
+	return range;
+}
+
+static void name_buffers(struct balloon_rig *rig, struct balloon_rig_request *request,
+			 const struct virtio_driver_buffer *buffers, uint32_t count)
+{
+	size_t total = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		total += (size_t)whole_frames(rig, &buffers[i]).count;
+	request->frames = calloc(total + 1, sizeof(*request->frames));
+	assert_non_null(request->frames);
+	for (uint32_t i = 0; i < count; i++) {
+		struct aero_range range = whole_frames(rig, &buffers[i]);
+
+		for (; range.count; range.count--, range.first++) {
+			request->frames[request->count++] = (uint32_t)range.first;
+			name_frame(rig, (uint32_t)range.first, 1);
+		}
+	}
+}
+
+bool balloon_rig_send_buffers(struct balloon_rig *rig, unsigned int index,
+			      const struct virtio_driver_buffer *buffers, uint32_t count)
+{
+	uint16_t id;
+
+	begin_request(rig);
+	if (!give(rig, index, buffers, count, &id))
+		return false;
+	/* A hint gives nothing away: it is never a reason to discard. */
+	if (!(balloon_rig_accepted(rig) & FEATURE(FREE_PAGE_HINT)) ||
+	    index != balloon_rig_index(rig, AERO_VIRTIO_BALLOON_ROLE_HINT))
+		name_buffers(rig, &rig->request[index][id], buffers, count);
+	return true;
+}
+
 bool balloon_rig_send_ranges(struct balloon_rig *rig, unsigned int index,
 			     const struct aero_range *ranges, uint32_t count)
 {
 	struct virtio_driver_buffer *buffers = calloc(count, sizeof(*buffers));
-	struct balloon_rig_request *request;
-	size_t total = 0;
-	uint16_t id;
+	bool is_given;
 
 	assert_non_null(buffers);
-	begin_request(rig);
 	for (uint32_t i = 0; i < count; i++) {
 		buffers[i].gpa = ranges[i].first << AERO_FRAME_SHIFT;
 		buffers[i].len = (uint32_t)(ranges[i].count << AERO_FRAME_SHIFT);
 		buffers[i].is_writable = true;
-		total += ranges[i].count;
 	}
-	if (!give(rig, index, buffers, count, &id)) {
-		free(buffers);
-		return false;
-	}
+	is_given = balloon_rig_send_buffers(rig, index, buffers, count);
 	free(buffers);
-	request = &rig->request[index][id];
-	/* A hint gives nothing away: it is never a reason to discard. */
-	if (balloon_rig_accepted(rig) & FEATURE(FREE_PAGE_HINT) &&
-	    index == balloon_rig_index(rig, AERO_VIRTIO_BALLOON_ROLE_HINT))
-		return true;
-	request->frames = malloc(total * 4 + 1);
-	assert_non_null(request->frames);
-	for (uint32_t i = 0; i < count; i++) {
-		for (uint64_t n = 0; n < ranges[i].count; n++)
-			request->frames[request->count++] = (uint32_t)(ranges[i].first + n);
-	}
-	for (size_t i = 0; i < request->count; i++)
-		name_frame(rig, request->frames[i], 1);
-	return true;
+	return is_given;
 }
 
 bool balloon_rig_send_stats(struct balloon_rig *rig, const uint64_t (*entries)[2], uint32_t count)

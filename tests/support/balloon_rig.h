@@ -132,7 +132,9 @@ void balloon_rig_send_run(struct balloon_rig *rig, unsigned int index, uint32_t 
 void balloon_rig_inflate(struct balloon_rig *rig, uint32_t first, size_t count);
 void balloon_rig_deflate(struct balloon_rig *rig, uint32_t first, size_t count);
 
-/* A chain of writable buffers: hints and reports. */
+/* Hints and reports: a chain of buffers as they are, or of writable ones of whole frames. */
+bool balloon_rig_send_buffers(struct balloon_rig *rig, unsigned int index,
+			      const struct virtio_driver_buffer *buffers, uint32_t count);
 bool balloon_rig_send_ranges(struct balloon_rig *rig, unsigned int index,
 			     const struct aero_range *ranges, uint32_t count);
 

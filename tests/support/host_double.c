@@ -38,17 +38,39 @@ static void *translate(void *ctx, aero_gpa gpa, size_t *len, enum aero_access ac
 	return host->ram.memory.translate(&host->ram, gpa, len, access);
 }
 
+/* A hostile guest asks for much of memory, often. */
+static void measure_ram(struct host_double *host)
+{
+	uint64_t end = host->frames;
+
+	host->ram_end = malloc((size_t)(host->frames + 1) * sizeof(*host->ram_end));
+	if (!host->ram_end)
+		abort();
+	for (uint64_t frame = host->frames; frame--; host->ram_end[frame] = end) {
+		if (!(host->state[frame] & HOST_DOUBLE_RAM))
+			end = frame;
+	}
+}
+
+static void forget_ram(struct host_double *host, uint8_t bits)
+{
+	if (!(bits & HOST_DOUBLE_RAM))
+		return;
+	free(host->ram_end);
+	host->ram_end = NULL;
+}
+
 static uint64_t is_ram(void *ctx, struct aero_range range)
 {
 	struct host_double *host = ctx;
-	uint64_t n = 0;
+	uint64_t count;
 
-	if (must_fail(host, HOST_DOUBLE_IS_RAM))
+	if (must_fail(host, HOST_DOUBLE_IS_RAM) || range.first >= host->frames)
 		return 0;
-	while (n < range.count && range.first + n < host->frames &&
-	       host->state[range.first + n] & HOST_DOUBLE_RAM)
-		n++;
-	return n;
+	if (!host->ram_end)
+		measure_ram(host);
+	count = host->ram_end[range.first] - range.first;
+	return count < range.count ? count : range.count;
 }
 
 static void check_discard(struct host_double *host, struct aero_range range)
@@ -135,6 +157,7 @@ void host_double_fini(struct host_double *host)
 {
 	guest_ram_fini(&host->ram);
 	free(host->state);
+	free(host->ram_end);
 }
 
 /* The part of a range that there are states for. */
@@ -150,6 +173,7 @@ static struct aero_range clip(const struct host_double *host, struct aero_range 
 void host_double_set(struct host_double *host, struct aero_range range, uint8_t bits)
 {
 	range = clip(host, range);
+	forget_ram(host, bits);
 	for (uint64_t i = 0; i < range.count; i++)
 		host->state[range.first + i] |= bits;
 }
@@ -157,6 +181,7 @@ void host_double_set(struct host_double *host, struct aero_range range, uint8_t 
 void host_double_clear(struct host_double *host, struct aero_range range, uint8_t bits)
 {
 	range = clip(host, range);
+	forget_ram(host, bits);
 	for (uint64_t i = 0; i < range.count; i++)
 		host->state[range.first + i] &= (uint8_t)~bits;
 }

@@ -30,6 +30,7 @@ struct host_double {
 	struct guest_ram ram; /* what translate() answers from; empty until the test adds some */
 	uint8_t *state;	      /* by frame */
 	uint64_t frames;      /* frames there are states for */
+	uint64_t *ram_end;    /* by frame: where memory without a hole ends; NULL: not known */
 	uint64_t discards;
 	uint64_t discarded_frames;
 	uint64_t longest; /* the longest discard */
