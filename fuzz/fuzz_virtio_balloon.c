@@ -82,7 +82,9 @@ static bool has_room(const struct state *st, uint32_t len, uint32_t cut)
 	uint32_t at = rig->in_flight == rig->stats_in_flight ? 0 : rig->data_at;
 	uint32_t pieces = cut ? len / cut + 1 : 1;
 
-	return at + len + 16 * pieces + 64 <= rig->options.data_bytes;
+	/* No table is longer than the longest ring. */
+	return pieces <= AERO_VIRTIO_SPLIT_SIZE_MAX &&
+	       at + len + 16 * pieces + 64 <= rig->options.data_bytes;
 }
 
 /*
