@@ -60,40 +60,67 @@ static int replay_file(int number, const char *folder, const char *name)
 	return 0;
 }
 
-/* Answers how many inputs failed; an empty folder is a failure, it tests nothing. */
-static int replay_folder(const char *folder)
+struct folder {
+	const char *path;
+	struct dirent **names;
+	int count; /* an empty folder is a failure, it tests nothing */
+};
+
+static struct folder list(const char *path)
 {
-	struct dirent **names = NULL;
-	int count = scandir(folder, &names, is_input, alphasort);
+	struct folder folder = { .path = path };
+
+	folder.count = scandir(path, &folder.names, is_input, alphasort);
+	return folder;
+}
+
+static int cases_of(const struct folder *folder)
+{
+	return folder->count > 0 ? folder->count : 1;
+}
+
+/* Answers how many cases failed; number is that of the first. */
+static int replay_folder(int number, struct folder *folder)
+{
 	int failed = 0;
 
-	printf("# %s\n", folder);
-	if (count <= 0) {
-		printf("1..1\nnot ok 1 - %s has no input\n", folder);
-		free(names);
-		return 1;
+	printf("# %s\n", folder->path);
+	if (folder->count <= 0) {
+		printf("not ok %d - %s has no input\n", number, folder->path);
+		failed = 1;
 	}
-	printf("1..%d\n", count);
-	for (int i = 0; i < count; i++) {
-		failed += replay_file(i + 1, folder, names[i]->d_name);
-		free(names[i]);
+	for (int i = 0; i < folder->count; i++) {
+		failed += replay_file(number + i, folder->path, folder->names[i]->d_name);
+		free(folder->names[i]);
 	}
-	free(names);
+	free(folder->names);
 	return failed;
 }
 
 int main(int argc, char **argv)
 {
+	struct folder *folders = calloc((size_t)argc, sizeof(*folders));
 	uint8_t nothing = 0;
+	int number = 1;
 	int failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (LLVMFuzzerInitialize)
 		LLVMFuzzerInitialize(&argc, &argv);
-	printf("1..1\n# the empty input\n");
+	for (int i = 1; i < argc && folders; i++) {
+		folders[i] = list(argv[i]);
+		number += cases_of(&folders[i]);
+	}
+	printf("1..%d\n# the empty input\n", number);
 	LLVMFuzzerTestOneInput(&nothing, 0);
 	printf("ok 1 - empty input\n");
-	for (int i = 1; i < argc; i++)
-		failed += replay_folder(argv[i]);
-	return failed || argc < 2;
+	number = 2;
+	for (int i = 1; i < argc && folders; i++) {
+		int count = cases_of(&folders[i]);
+
+		failed += replay_folder(number, &folders[i]);
+		number += count;
+	}
+	free(folders);
+	return failed || number == 2;
 }
