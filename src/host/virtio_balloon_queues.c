@@ -213,7 +213,7 @@ void aero_virtio_balloon_host_settle(struct aero_virtio_balloon *dev)
 {
 	struct aero_ledger *ledger = &dev->ledger;
 
-	if (!is_live(dev) || dev->inhibited || ledger->mode != AERO_DISCARD_COLLECT) {
+	if (!may_discard(dev) || ledger->mode != AERO_DISCARD_COLLECT) {
 		aero_ledger_drop_rest(ledger);
 		return;
 	}

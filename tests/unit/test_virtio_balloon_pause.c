@@ -164,6 +164,26 @@ static void test_pause_while_inhibited_drains_with_frames_pending(void **state)
 	assert_int_equal(case_discarded(rig, 0, 600), 600);
 }
 
+/* Memory that changes while the device is at rest is not discarded before it goes. */
+static void test_settle_at_rest_discards_nothing(void **state)
+{
+	struct balloon_rig *rig = *state;
+
+	aero_virtio_balloon_host_inhibit(&rig->dev, AERO_INHIBIT_SNAPSHOT);
+	balloon_rig_inflate(rig, 0, 600);
+	aero_virtio_balloon_host_quiesce(&rig->dev);
+	balloon_rig_run(rig);
+	assert_int_equal(rig->events[EVENT(DRAINED)], 1);
+	aero_virtio_balloon_host_inhibit(&rig->dev, 0);
+	aero_virtio_balloon_host_settle(&rig->dev);
+	assert_int_equal(rig->host.discards, 0);
+	assert_int_equal(aero_ledger_pending(&rig->dev.ledger), 0);
+	assert_int_equal(rig->dev.ledger.counters.dropped, 600);
+	aero_virtio_balloon_host_resume(&rig->dev);
+	balloon_rig_run(rig);
+	balloon_rig_check(rig);
+}
+
 static void test_pause_drains_with_parts_of_huge_pages_pending(void **state)
 {
 	struct balloon_rig *rig = *state;
@@ -393,6 +413,7 @@ int main(void)
 		CASE(test_pause_begins_nothing_new, NULL),
 		CASE(test_pause_twice_is_told_twice, NULL),
 		CASE(test_pause_while_inhibited_drains_with_frames_pending, NULL),
+		CASE(test_settle_at_rest_discards_nothing, NULL),
 		CASE(test_pause_drains_with_parts_of_huge_pages_pending, &huge),
 		CASE_OPEN(test_pause_without_a_driver_is_at_rest, NULL),
 		CASE(test_inhibit_answers_and_keeps_memory, NULL),
