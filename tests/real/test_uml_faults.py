@@ -18,6 +18,7 @@ class GuestDies(UmlCase):
         """The whole guest, or its kernel alone, whose helpers would keep the memory."""
         is_midway = 0
         for seed in range(4):
+            self.daemon.target(0)
             guest = self.boot()
             self.addCleanup(guest.close)
             guest.ask("dirty %d" % (64 * MIB))
