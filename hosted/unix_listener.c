@@ -4,14 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-/* How long another one that starts in the same directory is waited for: 1 s. */
+/* How long another one that starts at the same path is waited for: 1 s. */
 #define LOCK_TRIES 200
 #define LOCK_PAUSE_US 5000
 
@@ -35,23 +37,50 @@ static enum aero_status fill_address(const char *path, struct sockaddr_un *out,
 	return AERO_OK;
 }
 
+static uint64_t hash_text(const char *text)
+{
+	uint64_t hash = 0xcbf29ce484222325ull; /* FNV-1a */
+
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 0x100000001b3ull;
+	return hash;
+}
+
+/* A name without a file that is the same for all who mean this path. */
+static socklen_t fill_lock_address(const struct sockaddr_un *address, struct sockaddr_un *out)
+{
+	char folder[sizeof(address->sun_path)];
+	const char *slash = strrchr(address->sun_path, '/');
+	const char *name = slash ? slash + 1 : address->sun_path;
+	struct stat stat_of = { 0 };
+	int len;
+
+	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(name - address->sun_path) : 1,
+		 slash ? address->sun_path : ".");
+	/* Where there is no such folder bind() will say so. */
+	(void)stat(folder, &stat_of);
+	memset(out, 0, sizeof(*out));
+	out->sun_family = AF_UNIX;
+	len = snprintf(out->sun_path + 1, sizeof(out->sun_path) - 1, "aerostat/%jx/%jx/%jx",
+		       (uintmax_t)stat_of.st_dev, (uintmax_t)stat_of.st_ino,
+		       (uintmax_t)hash_text(name));
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+}
+
 /*
  * Of two that start at once the later could find the socket of the earlier before it listens, take
- * it for a dead one and remove it. A lock on the directory leaves no file behind. Somebody else may
- * hold one for long, for reasons of his own: that is not waited for.
+ * it for a dead one and remove it. A socket bound to a name in the abstract namespace is a lock
+ * that leaves no file behind. Whoever holds it for long is none of us: that is not waited for.
  */
-static int lock_directory(const struct sockaddr_un *address)
+static int lock_path(const struct sockaddr_un *address)
 {
-	char path[sizeof(address->sun_path)];
-	const char *slash = strrchr(address->sun_path, '/');
-	size_t len = slash ? (size_t)(slash - address->sun_path) + 1 : 1;
+	struct sockaddr_un lock;
+	socklen_t len = fill_lock_address(address, &lock);
 	int tries = LOCK_TRIES;
-	int fd;
+	int fd = open_stream();
 
-	memcpy(path, slash ? address->sun_path : ".", len);
-	path[len] = '\0';
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK && --tries)
+	while (fd >= 0 && bind(fd, (const struct sockaddr *)&lock, len) && errno == EADDRINUSE &&
+	       --tries)
 		usleep(LOCK_PAUSE_US);
 	return fd;
 }
@@ -143,7 +172,7 @@ enum aero_status aero_unix_listener_open(struct aero_unix_listener *listener, co
 	if (status != AERO_OK)
 		return status;
 	memcpy(listener->path, address.sun_path, sizeof(listener->path));
-	lock = lock_directory(&address);
+	lock = lock_path(&address);
 	status = start_listening(listener, &address, backlog, error);
 	if (lock >= 0)
 		close(lock);

@@ -27,9 +27,9 @@ struct aero_unix_listener {
  * Owner:   the caller's; close() ends it.
  * Errors:  AERO_EINVAL: the path does not fit an address. AERO_EREFUSED: somebody listens there, or
  *          the file is no socket; it is left alone. AERO_EIO: the system refused. Nothing is left.
- * Context: sleep; at most a second, while somebody else holds a flock() on the path's directory.
- *          After that, and where the directory cannot be read, it goes on without.
- * Source:  unix(7), flock(2).
+ * Context: sleep; at most a second, while somebody else starts at the same path. After that it goes
+ *          on all the same.
+ * Source:  unix(7).
  */
 enum aero_status aero_unix_listener_open(struct aero_unix_listener *listener, const char *path,
 					 int backlog, struct aero_error *error);
