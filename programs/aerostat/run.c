@@ -35,6 +35,7 @@ enum {
 	OPT_FEATURES,
 	OPT_DISCARD,
 	OPT_IDLE,
+	OPT_CPUS,
 	OPT_TIMEOUT,
 	OPT_HOLD,
 	OPT_TRACE,
@@ -54,6 +55,7 @@ static const struct option long_options[] = {
 	{ "features", required_argument, NULL, OPT_FEATURES },
 	{ "discard", required_argument, NULL, OPT_DISCARD },
 	{ "idle-ms", required_argument, NULL, OPT_IDLE },
+	{ "cpus", required_argument, NULL, OPT_CPUS },
 	{ "hold", required_argument, NULL, OPT_HOLD },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "trace", required_argument, NULL, OPT_TRACE },
@@ -83,6 +85,7 @@ static const char help[] =
 	"  --features LIST    features to offer, see 'aerostat help device'\n"
 	"  --discard MODE     collect (default), request, frame or none: for comparisons\n"
 	"  --idle-ms N        how long incomplete blocks may wait (50)\n"
+	"  --cpus one|all     guest and device on one processor, which is faster (one), or any\n"
 	"  --hold S           rest at the target (1 on a terminal, else 0)\n"
 	"  --timeout S        limit of each phase (120)\n"
 	"  --trace FILE       record the frames the guest names, a line for each run\n"
@@ -204,6 +207,15 @@ static bool take_text(int option, const char *text, struct request *request)
 	}
 }
 
+static bool read_cpus(const char *text, bool *out_is_spread)
+{
+	*out_is_spread = !strcmp(text, "all");
+	if (*out_is_spread || !strcmp(text, "one"))
+		return true;
+	aero_usage_error("run", "--cpus: one or all, not \"%s\"", text);
+	return false;
+}
+
 static bool take_option(int option, const char *text, struct request *request)
 {
 	struct run_options *options = &request->options;
@@ -223,6 +235,8 @@ static bool take_option(int option, const char *text, struct request *request)
 		return read_mode(text, &options->mode);
 	case OPT_IDLE:
 		return read_number("idle-ms", text, &options->idle_ms);
+	case OPT_CPUS:
+		return read_cpus(text, &options->is_spread);
 	case OPT_HOLD:
 		return read_hold(text, &options->hold_ms);
 	case OPT_TIMEOUT:

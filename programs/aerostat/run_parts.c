@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -315,6 +316,23 @@ static const char *const mode_names[] = {
 	[AERO_DISCARD_NONE] = "none",
 };
 
+/*
+ * Guest and device take turns, three times for each MiB. Between two processes on one processor
+ * that takes a tenth of the time that it takes across processors that fall asleep.
+ */
+static void share_processor(void)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t one;
+
+	if (cpu < 0 || cpu >= CPU_SETSIZE)
+		return;
+	CPU_ZERO(&one);
+	CPU_SET((size_t)cpu, &one);
+	/* Where it is not allowed it is only slower. */
+	(void)sched_setaffinity(0, sizeof(one), &one);
+}
+
 int run_scenario(const struct run_options *options, struct run_view *view,
 		 struct run_result *result, struct run_samples *samples)
 {
@@ -333,6 +351,8 @@ int run_scenario(const struct run_options *options, struct run_view *view,
 	result->memory_bytes = options->memory_bytes;
 	result->target_bytes = options->balloon_bytes;
 	result->discard_mode = mode_names[options->mode];
+	if (!options->is_spread)
+		share_processor();
 	uv_loop_init(&run->loop);
 	/* Before anything is made that a signal would leave behind. */
 	open_handles(run);

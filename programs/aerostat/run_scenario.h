@@ -27,6 +27,7 @@ struct run_options {
 	uint32_t idle_ms;    /* 0: the default of the ledger */
 	uint32_t timeout_ms; /* for each phase */
 	uint32_t hold_ms;    /* how long the balloon rests at its target */
+	bool is_spread;	     /* over all processors */
 	bool is_quiet;
 	bool is_verbose;
 };

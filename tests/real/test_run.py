@@ -314,6 +314,7 @@ class Refusals(RunCase):
                                                        "qemu"),
                 ("--discard: no mode", "--discard", "all"), ("--features: ", "--features", "all"),
                 ("--timeout: ", "--timeout", "0"), ("--idle-ms: ", "--idle-ms", "x"),
+                ("--cpus: one or all", "--cpus", "two"),
                 ("no option \"--nonsense\"", "--nonsense"), ("takes no argument \"now\"", "now"),
                 ("--json needs a value", "--json")):
             self.check(2, pattern, *options)
