@@ -134,6 +134,7 @@ class Linux(UmlCase):
         self.daemon.ask("hint", action="start")
         until(lambda: self.daemon.status()["hint_state"] == "ended", "all is hinted")
         self.daemon.ask("hint", action="done")
+        until(lambda: linux.numbers("memory")["free"] > free - 8 * MIB, "it is free again")
         linux.ask("dirty %d" % (128 * MIB))
         linux.ask("check")
 
