@@ -87,11 +87,13 @@ class Features(unittest.TestCase):
         until(lambda: self.daemon.counters()["report_freed_bytes"] - before > 48 * MIB,
               "reports free memory", 60)
 
-    def check_hints(self):
+    def check_hints(self, guest):
+        free = guest.numbers("memory")["free"]
         self.daemon.ask("hint", action="start")
         until(lambda: self.daemon.status()["hint_state"] == "ended", "all is hinted")
         self.assertGreater(self.daemon.counters()["hint_bytes"], 32 * MIB)
         self.daemon.ask("hint", action="done")
+        until(lambda: guest.numbers("memory")["free"] > free - 8 * MIB, "it is free again")
 
     def test_without_must_tell_host(self):
         with self.pair("--features=-must_tell_host") as guest:
@@ -128,7 +130,7 @@ class Features(unittest.TestCase):
     def test_hints_alone(self):
         with self.pair("--features=-indirect_desc,-event_idx,-stats_vq,-page_reporting") as guest:
             self.assertEqual(roles(self.daemon.status()), {"inflate": 0, "deflate": 1, "hint": 2})
-            self.check_hints()
+            self.check_hints(guest)
             self.live(guest)
 
     def test_statistics_and_reporting(self):
