@@ -57,13 +57,15 @@ class Linux(UmlCase):
         linux.ask("sum %d" % (24 * MIB))
         seconds = self.time_inflation(size)
         numbers = random.Random(20)
-        is_midway = 0
-        for turn in range(20):
+        is_midway = turn = 0
+        # On a busy machine more of them come too late.
+        while turn < 20 or (is_midway < 6 and turn < 200):
+            turn += 1
             self.daemon.target(numbers.randrange(80) * MIB + turn % 2 * size // 2)
             time.sleep(numbers.random() * seconds / 2)
             status = self.daemon.status()
             is_midway += status["actual_bytes"] != status["target_bytes"]
-        print("# %d of 20 changes were within a way" % is_midway)
+        print("# %d of %d changes were within a way" % (is_midway, turn))
         self.assertGreater(is_midway, 5)
         self.inflate(77 * MIB)
         linux.ask("check")
@@ -148,7 +150,9 @@ class Linux(UmlCase):
         linux.ask("sum %d" % (24 * MIB))
         seconds = self.time_inflation(size)
         is_midway = 0
-        for seed in range(14):
+        seed = 0
+        while seed < 14 or (is_midway < 4 and seed < 60):
+            seed += 1
             self.inflate(0)
             self.daemon.target(size)
             time.sleep(random.Random(seed).random() * seconds * 0.8)
@@ -161,7 +165,7 @@ class Linux(UmlCase):
             self.check_at(size)
             if seed % 4 == 0:
                 linux.ask("check")
-        print("# %d of 14 points were within the inflation" % is_midway)
+        print("# %d of %d points were within the inflation" % (is_midway, seed))
         self.assertGreaterEqual(is_midway, 4)
         self.check_accounts()
 
