@@ -64,8 +64,10 @@ class RunCase(unittest.TestCase):
         return [PROGRAM, "run", "--memory-dir", self.memory, *options]
 
     def start(self, *options, **pipes):
-        pipes = dict(dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE), **pipes)
+        # A shell has its background jobs ignore SIGINT, and so would the run until it listens.
+        pipes = dict(dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)),
+                     **pipes)
         return subprocess.Popen(self.command(*options), env=self.environment, text=True, **pipes)
 
     def run_it(self, *options):
