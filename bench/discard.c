@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ROUNDS 5
+#define ROUNDS 11
 #define TRACE_PATH "bench/traces/linux-6.1-1gib.txt"
 /* UML's memory does not begin at 0, so 2 GiB end higher. */
 #define GUEST_BYTES (10ull << 28)

@@ -16,7 +16,7 @@
 #define GIB_FRAMES (1ull << 18)
 #define TIB_FRAMES (1ull << 28)
 #define REQUEST 256
-#define ROUNDS 15
+#define ROUNDS 31
 #define SMALL (16 * GIB_FRAMES)
 #define LARGE (32 * GIB_FRAMES)
 
