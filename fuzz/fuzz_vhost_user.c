@@ -20,20 +20,13 @@
 #include <unistd.h>
 
 #include "hosted/vhost_user.h"
+#include "support/check.h"
 
 #define RINGS 5
 #define OPERATIONS 400
 #define MEMORY_BYTES (1u << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                                \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 struct state {
 	const uint8_t *data;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/check.h"
 #include "support/guest_ram.h"
 #include "support/virtio_driver.h"
 #include "support/virtio_model.h"
@@ -44,14 +45,6 @@ struct state {
 	unsigned int can_unpop; /* how many of the held ones may go back */
 	uint16_t avail_idx;	/* the driver's, split */
 };
-
-#define CHECK(condition)                                                                \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 /* Input --------------------------------------------------------------------------------------- */
 

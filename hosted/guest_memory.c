@@ -194,11 +194,6 @@ static void drop_all(struct aero_guest_memory *mem)
 	mem->count = 0;
 }
 
-static void changed(struct aero_guest_memory *mem)
-{
-	find_common_backing(mem);
-}
-
 void aero_guest_memory_init(struct aero_guest_memory *mem,
 			    const struct aero_guest_memory_config *config)
 {
@@ -214,7 +209,7 @@ void aero_guest_memory_init(struct aero_guest_memory *mem,
 void aero_guest_memory_fini(struct aero_guest_memory *mem)
 {
 	drop_all(mem);
-	changed(mem);
+	find_common_backing(mem);
 }
 
 enum aero_status aero_guest_memory_set(struct aero_guest_memory *mem,
@@ -233,7 +228,7 @@ enum aero_status aero_guest_memory_set(struct aero_guest_memory *mem,
 	memcpy(mem->maps, fresh.maps, sizeof(mem->maps));
 	mem->count = fresh.count;
 	mem->is_lost = false;
-	changed(mem);
+	find_common_backing(mem);
 	return AERO_OK;
 }
 
@@ -242,7 +237,7 @@ enum aero_status aero_guest_memory_add(struct aero_guest_memory *mem,
 {
 	enum aero_status status = add_mapping(mem, region);
 
-	changed(mem);
+	find_common_backing(mem);
 	return status;
 }
 
@@ -261,7 +256,7 @@ enum aero_status aero_guest_memory_add_anonymous(struct aero_guest_memory *mem, 
 	aero_guest_mapping_open_anonymous(&map, gpa, addr, bytes);
 	if (!insert(mem, &map))
 		return AERO_EINVAL;
-	changed(mem);
+	find_common_backing(mem);
 	return AERO_OK;
 }
 
@@ -277,7 +272,7 @@ enum aero_status aero_guest_memory_remove(struct aero_guest_memory *mem,
 	aero_guest_mapping_close(map);
 	mem->count--;
 	memmove(map, map + 1, (mem->count - index) * sizeof(*map));
-	changed(mem);
+	find_common_backing(mem);
 	return AERO_OK;
 }
 

@@ -38,11 +38,10 @@ static const char *why_refused(const char *path, int error)
 
 	if (error != ECONNREFUSED)
 		return strerror(error);
-	if (!stat(path, &stat_buf) && S_ISDIR(stat_buf.st_mode))
-		return "a directory, not the control socket of a device";
-	if (!stat(path, &stat_buf) && !S_ISSOCK(stat_buf.st_mode))
-		return "not a socket";
-	return "nobody listens there any more";
+	if (stat(path, &stat_buf) || S_ISSOCK(stat_buf.st_mode))
+		return "nobody listens there any more";
+	return S_ISDIR(stat_buf.st_mode) ? "a directory, not the control socket of a device"
+					 : "not a socket";
 }
 
 int aero_client_open(struct aero_client *client, const char *command, const char *path)

@@ -335,14 +335,16 @@ static void print_end(const struct request *request, const struct run_result *re
 /* Found out now, not after the run. */
 static bool can_write(const char *path)
 {
-	FILE *file = path && strcmp(path, "-") != 0 ? fopen(path, "a") : NULL;
-	bool is_fine = file || !path || !strcmp(path, "-");
+	FILE *file;
 
-	if (!is_fine)
-		aero_complain("run", "%s: %s", path, strerror(errno));
+	if (!path || !strcmp(path, "-"))
+		return true;
+	file = fopen(path, "a");
 	if (file)
 		fclose(file);
-	return is_fine;
+	else
+		aero_complain("run", "%s: %s", path, strerror(errno));
+	return file != NULL;
 }
 
 int command_run(int argc, char **argv)

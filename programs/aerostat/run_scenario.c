@@ -322,18 +322,13 @@ const struct aero_uml_events run_uml_events = {
 
 void run_on_device_event(struct run *run, const struct aero_virtio_balloon_event *event)
 {
-	switch (event->kind) {
-	case AERO_VIRTIO_BALLOON_EVENT_STATS:
-		/* Once: a guest may send more, or too late. */
-		if (run->phase == RUN_ASKING && event->value > run->stats_sequence) {
-			run->stats_sequence = UINT64_MAX;
-			run->result->statistics = aero_balloon_json_statistics(&run->service);
-			hold(run);
-		}
-		break;
-	default:
-		break;
-	}
+	if (event->kind != AERO_VIRTIO_BALLOON_EVENT_STATS || run->phase != RUN_ASKING ||
+	    event->value <= run->stats_sequence)
+		return;
+	/* Once: a guest may send more, or too late. */
+	run->stats_sequence = UINT64_MAX;
+	run->result->statistics = aero_balloon_json_statistics(&run->service);
+	hold(run);
 }
 
 void run_on_turn(struct run *run)

@@ -43,11 +43,6 @@ static aero_noinline bool note_full(struct aero_frame_set_entry *whole,
 	return is_any;
 }
 
-static inline bool is_near(uint32_t a, uint32_t b)
-{
-	return b - a + 1 <= 2;
-}
-
 size_t aero_frame_set_insert_singles(const struct aero_frame_set_pair *pair, const uint32_t *frames,
 				     size_t count, bool *out_is_full)
 {
@@ -71,7 +66,7 @@ size_t aero_frame_set_insert_singles(const struct aero_frame_set_pair *pair, con
 		if (frame - first >= room || !whole->leaf || !part->leaf)
 			break;
 		held = whole->leaf[w];
-		if (held & bit || (n + 1 < count && is_near(frame, frames[n + 1])))
+		if (held & bit || (n + 1 < count && aero_frame_set_is_near(frame, frames[n + 1])))
 			break;
 		held |= bit;
 		whole->leaf[w] = held;

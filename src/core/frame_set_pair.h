@@ -24,6 +24,12 @@ struct aero_frame_set_pair {
 /* First of all, and again after other changes. Frames out of bounds are not simple. */
 void aero_frame_set_pair_begin(struct aero_frame_set_pair *pair, struct aero_range bounds);
 
+/* Whether a number begins a run with the next, or is the same. */
+static inline bool aero_frame_set_is_near(uint32_t a, uint32_t b)
+{
+	return b - a + 1 <= 2;
+}
+
 /*
  * Inserts frames that stand alone: each is neither followed by itself nor by a neighbour. Answers
  * how many, up to the first that is not simple, or to one that fills a block of whole, which

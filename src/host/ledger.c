@@ -325,9 +325,7 @@ static void schedule(struct aero_ledger *ledger, struct aero_range run, uint64_t
 		discard_now(ledger, run);
 		return;
 	}
-	aero_ledger_note_given(ledger, now_ns);
-	if (run.first < ledger->rest_cursor)
-		ledger->rest_cursor = run.first;
+	aero_ledger_note_given(ledger, run.first, now_ns);
 	if (ledger->mode == AERO_DISCARD_COLLECT)
 		aero_ledger_note_ready(ledger, run);
 }

@@ -14,9 +14,7 @@
 static void record(struct aero_ledger *ledger, struct aero_range run, uint64_t now_ns, bool is_full)
 {
 	ledger->counters.given += run.count;
-	aero_ledger_note_given(ledger, now_ns);
-	if (run.first < ledger->rest_cursor)
-		ledger->rest_cursor = run.first;
+	aero_ledger_note_given(ledger, run.first, now_ns);
 	if (aero_frame_set_count(&ledger->returned))
 		aero_frame_set_remove(&ledger->returned, run);
 	if (aero_unlikely(is_full) && ledger->mode == AERO_DISCARD_COLLECT)
@@ -66,12 +64,6 @@ static inline bool give_run(struct aero_ledger *ledger, const struct aero_frame_
 	return !run->count;
 }
 
-/* Whether a number begins a run with the next, or is the same. */
-static inline bool is_near(uint32_t a, uint32_t b)
-{
-	return b - a + 1 <= 2;
-}
-
 void aero_ledger_give_frames(struct aero_ledger *ledger, const uint32_t *frames, size_t count,
 			     uint64_t now_ns)
 {
@@ -82,7 +74,7 @@ void aero_ledger_give_frames(struct aero_ledger *ledger, const uint32_t *frames,
 	if (is_simple)
 		aero_frame_set_pair_begin(&pair, ledger->ram);
 	while (at < count) {
-		bool is_run = at + 1 < count && is_near(frames[at], frames[at + 1]);
+		bool is_run = at + 1 < count && aero_frame_set_is_near(frames[at], frames[at + 1]);
 		size_t n =
 			is_run ? 0 : give_singles(ledger, &pair, frames + at, count - at, now_ns);
 		struct aero_range run;

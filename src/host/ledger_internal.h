@@ -4,12 +4,15 @@
 
 #include <aerostat/host/ledger.h>
 
-/* Something pending came. */
-static inline void aero_ledger_note_given(struct aero_ledger *ledger, uint64_t now_ns)
+/* Something pending came, from a frame on. */
+static inline void aero_ledger_note_given(struct aero_ledger *ledger, aero_frame first,
+					  uint64_t now_ns)
 {
 	ledger->given_ns = now_ns;
 	if (!ledger->waiting_ns)
 		ledger->waiting_ns = now_ns;
+	if (first < ledger->rest_cursor)
+		ledger->rest_cursor = first;
 }
 
 /* Note the blocks that a run has completed. */

@@ -63,12 +63,11 @@ static void take_hint(struct aero_virtio_balloon *dev, const struct aero_virtio_
 static bool read_command(struct aero_virtio_balloon *dev, struct aero_virtio_balloon_queue *q,
 			 uint32_t *out_command)
 {
-	bool is_big = dev->config.is_big_endian_guest && !is_accepted(dev, AERO_VIRTIO_F_VERSION_1);
 	uint32_t len;
 
 	if (aero_virtio_queue_read(&q->ring, &q->chain, dev->chunk, 4, &len) != AERO_OK)
 		return false;
-	*out_command = aero_swap32(aero_get_le32(dev->chunk), is_big);
+	*out_command = aero_swap32(aero_get_le32(dev->chunk), is_guest_big(dev));
 	return len == 4;
 }
 

@@ -38,13 +38,15 @@ static inline bool is_live(const struct aero_virtio_balloon *dev)
 	return dev->status & AERO_VIRTIO_STATUS_DRIVER_OK;
 }
 
-/* Whether numbers in requests are in the other byte order than ours: legacy guests only. */
+/* Whether rings and numbers in requests are big-endian: legacy guests only. */
+static inline bool is_guest_big(const struct aero_virtio_balloon *dev)
+{
+	return dev->config.is_big_endian_guest && !is_accepted(dev, AERO_VIRTIO_F_VERSION_1);
+}
+
 static inline bool is_swapped(const struct aero_virtio_balloon *dev)
 {
-	bool is_guest_big =
-		dev->config.is_big_endian_guest && !is_accepted(dev, AERO_VIRTIO_F_VERSION_1);
-
-	return is_guest_big != (bool)AERO_HOST_BIG_ENDIAN;
+	return is_guest_big(dev) != (bool)AERO_HOST_BIG_ENDIAN;
 }
 
 static inline uint32_t config_get(const struct aero_virtio_balloon *dev, unsigned int offset)
@@ -66,6 +68,12 @@ void aero_virtio_balloon_notify_config(struct aero_virtio_balloon *dev);
 static inline bool may_discard(const struct aero_virtio_balloon *dev)
 {
 	return is_live(dev) && !dev->inhibited && !(dev->is_quiesced && dev->is_drained_told);
+}
+
+/* Whether frames that wait may be discarded now. */
+static inline bool can_collect(const struct aero_virtio_balloon *dev)
+{
+	return dev->ledger.mode == AERO_DISCARD_COLLECT && may_discard(dev);
 }
 
 /* How a driver numbers its queues. */

@@ -42,18 +42,30 @@ static void number_queues(const struct aero_virtio_balloon *dev, bool is_compact
 	}
 }
 
-/*
- * A chain that is not served to its end goes back into the ring, to be read again from its start.
- * Frames it named are in the balloon; what of them was to be discarded before the answer is not.
- */
-static void put_back(struct aero_virtio_balloon *dev, struct aero_virtio_balloon_queue *q)
+/* The queue has no chain any more. */
+static void end_chain(struct aero_virtio_balloon_queue *q)
 {
-	aero_virtio_queue_unpop(&q->ring, &q->chain);
 	q->has_chain = false;
 	q->is_finishing = false;
 	q->rest.count = 0;
+}
+
+/*
+ * A chain is not served to its end. Frames it named are in the balloon; what of them was to be
+ * discarded before the answer is not.
+ */
+static void abandon_chain(struct aero_virtio_balloon *dev, struct aero_virtio_balloon_queue *q)
+{
+	end_chain(q);
 	if (q->role == ROLE(INFLATE) && dev->ledger.mode == AERO_DISCARD_REQUEST)
 		aero_ledger_drop_rest(&dev->ledger);
+}
+
+/* It goes back into the ring, to be read again from its start. */
+static void put_back(struct aero_virtio_balloon *dev, struct aero_virtio_balloon_queue *q)
+{
+	aero_virtio_queue_unpop(&q->ring, &q->chain);
+	abandon_chain(dev, q);
 }
 
 static void assign_role(struct aero_virtio_balloon *dev, unsigned int index,
@@ -132,13 +144,11 @@ struct aero_virtio_balloon_queue *aero_virtio_balloon_find_role(struct aero_virt
 /* The members of a ring's configuration that follow from the features. */
 static void complete_ring(struct aero_virtio_balloon *dev, struct aero_virtio_queue_config *ring)
 {
-	bool is_modern = is_accepted(dev, AERO_VIRTIO_F_VERSION_1);
-
 	ring->memory = dev->config.memory;
 	ring->is_packed = is_accepted(dev, AERO_VIRTIO_F_RING_PACKED);
 	ring->has_event_idx = is_accepted(dev, AERO_VIRTIO_F_EVENT_IDX);
 	ring->has_indirect = is_accepted(dev, AERO_VIRTIO_F_INDIRECT_DESC);
-	ring->is_big_endian = dev->config.is_big_endian_guest && !is_modern;
+	ring->is_big_endian = is_guest_big(dev);
 }
 
 enum aero_status aero_virtio_balloon_host_queue_start(struct aero_virtio_balloon *dev,
@@ -213,11 +223,8 @@ void aero_virtio_balloon_host_settle(struct aero_virtio_balloon *dev)
 {
 	struct aero_ledger *ledger = &dev->ledger;
 
-	if (!may_discard(dev) || ledger->mode != AERO_DISCARD_COLLECT) {
-		aero_ledger_drop_rest(ledger);
-		return;
-	}
-	while (aero_ledger_discard_whole(ledger) || aero_ledger_discard_rest(ledger))
+	while (can_collect(dev) &&
+	       (aero_ledger_discard_whole(ledger) || aero_ledger_discard_rest(ledger)))
 		;
 	aero_ledger_drop_rest(ledger);
 }
@@ -247,9 +254,7 @@ void aero_virtio_balloon_host_kick(struct aero_virtio_balloon *dev, unsigned int
 void aero_virtio_balloon_answer(struct aero_virtio_balloon *dev,
 				struct aero_virtio_balloon_queue *q)
 {
-	q->has_chain = false;
-	q->is_finishing = false;
-	q->rest.count = 0;
+	end_chain(q);
 	if (aero_virtio_queue_push(&q->ring, &q->chain, 0) != AERO_OK) {
 		aero_virtio_balloon_break(dev, q);
 		return;
@@ -262,13 +267,9 @@ void aero_virtio_balloon_answer(struct aero_virtio_balloon *dev,
 
 void aero_virtio_balloon_break(struct aero_virtio_balloon *dev, struct aero_virtio_balloon_queue *q)
 {
-	q->has_chain = false;
-	q->is_finishing = false;
-	q->has_work = false;
-	q->rest.count = 0;
 	/* A request that is never answered: nothing more of it is discarded. */
-	if (q->role == ROLE(INFLATE) && dev->ledger.mode == AERO_DISCARD_REQUEST)
-		aero_ledger_drop_rest(&dev->ledger);
+	abandon_chain(dev, q);
+	q->has_work = false;
 	dev->counters.broken_queues++;
 	dev->status |= AERO_VIRTIO_STATUS_DEVICE_NEEDS_RESET;
 	aero_virtio_balloon_emit(dev, EVENT(BROKEN), (uint64_t)(q - dev->queue));

@@ -34,7 +34,7 @@ static void store_unknown(struct aero_virtio_balloon *dev, uint16_t tag, uint64_
 
 static void store_stats(struct aero_virtio_balloon *dev, const uint8_t *bytes, uint32_t len)
 {
-	bool is_big = dev->config.is_big_endian_guest && !is_accepted(dev, AERO_VIRTIO_F_VERSION_1);
+	bool is_big = is_guest_big(dev);
 	struct aero_virtio_balloon_stats *stats = &dev->stats;
 	uint32_t at;
 

@@ -212,12 +212,6 @@ static bool serve_one(struct aero_virtio_balloon *dev)
 	return false;
 }
 
-/* Whether frames that wait may be discarded now. */
-static inline bool can_collect(const struct aero_virtio_balloon *dev)
-{
-	return dev->ledger.mode == AERO_DISCARD_COLLECT && may_discard(dev);
-}
-
 /*
  * One discard, of whole blocks if there are any; incomplete ones from due on, or where they are not
  * to wait. Answers whether there was any.
