@@ -282,18 +282,28 @@ static struct aero_range cut_pages(const struct aero_ledger *ledger, struct aero
 	return pages;
 }
 
+/* Frames are pending no more; with the last of them the time ends that others have waited. */
+static uint64_t remove_pending(struct aero_ledger *ledger, struct aero_range range)
+{
+	uint64_t removed = aero_frame_set_remove(&ledger->pending, range);
+
+	if (!aero_frame_set_count(&ledger->pending))
+		ledger->waiting_ns = 0;
+	return removed;
+}
+
 /* There is no memory to remember these frames: they are discarded now or never. */
 static void discard_now(struct aero_ledger *ledger, struct aero_range run)
 {
 	struct aero_range pages = whole_pages(ledger, run);
 	aero_frame end = pages.first + pages.count;
 
-	aero_frame_set_remove(&ledger->pending, run);
+	remove_pending(ledger, run);
 	if (ledger->is_inhibited || !pages.count) {
 		ledger->counters.dropped += run.count;
 		return;
 	}
-	aero_frame_set_remove(&ledger->pending, pages);
+	remove_pending(ledger, pages);
 	if (pages.first > run.first)
 		ledger->counters.dropped += pages.first - run.first;
 	if (end < run.first + run.count)
@@ -471,11 +481,8 @@ static enum aero_status take_ram(struct aero_ledger *ledger, struct aero_range r
 		note_returned(ledger, run);
 	}
 	aero_frame_set_remove(&ledger->held, run);
-	if (aero_frame_set_count(&ledger->pending)) {
-		counters->cancelled += aero_frame_set_remove(&ledger->pending, run);
-		if (!aero_frame_set_count(&ledger->pending))
-			ledger->waiting_ns = 0;
-	}
+	if (aero_frame_set_count(&ledger->pending))
+		counters->cancelled += remove_pending(ledger, run);
 	forget_ready(ledger, run);
 	counters->returned += held;
 	counters->returned_twice += twice;
@@ -526,9 +533,7 @@ bool aero_ledger_discard_whole(struct aero_ledger *ledger)
 	if (ledger->is_inhibited || !take_ready(ledger, &blocks))
 		return false;
 	blocks = block_frames(ledger, blocks);
-	aero_frame_set_remove(&ledger->pending, blocks);
-	if (!aero_frame_set_count(&ledger->pending))
-		ledger->waiting_ns = 0;
+	remove_pending(ledger, blocks);
 	discard(ledger, blocks);
 	return true;
 }
