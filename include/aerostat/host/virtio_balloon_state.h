@@ -55,18 +55,6 @@ enum aero_status aero_virtio_balloon_host_restore(struct aero_virtio_balloon *de
 enum aero_status aero_virtio_balloon_host_validate(const struct aero_virtio_balloon *dev);
 
 /**
- * aero_host_stall_str() - Why a balloon is not at its target, for people.
- * @stall: Any value.
- *
- * Shape:   a static English phrase.
- * Owner:   static storage.
- * Errors:  none.
- * Context: any.
- * Source:  enum aero_host_stall.
- */
-const char *aero_host_stall_str(enum aero_host_stall stall);
-
-/**
  * aero_virtio_balloon_stat_name() - Name of a statistics tag.
  * @tag: Any number.
  *

@@ -4,6 +4,7 @@
 
 /* What the virtio-balloon device is configured with, tells, and counts. */
 
+#include <aerostat/host/balloon.h>
 #include <aerostat/host/ledger.h>
 #include <aerostat/host/virtio_queue.h>
 #include <aerostat/memory.h>
@@ -43,26 +44,6 @@ struct aero_virtio_balloon_stats {
 	struct aero_virtio_balloon_stat unknown[AERO_VIRTIO_BALLOON_STATS_UNKNOWN];
 	uint64_t time_ns;  /* when they came; 0: never */
 	uint64_t sequence; /* how many times they came */
-};
-
-/* Why discards are off. Bits: several may hold at once. */
-enum aero_inhibit {
-	AERO_INHIBIT_OPERATOR = 1,    /* somebody asked for it */
-	AERO_INHIBIT_PASSTHROUGH = 2, /* a device may write to any frame: VFIO */
-	AERO_INHIBIT_MIGRATION = 4,   /* incoming postcopy */
-	AERO_INHIBIT_SNAPSHOT = 8,    /* a background snapshot reads memory */
-};
-
-/* Why the balloon is not at its target, as the host sees it. */
-enum aero_host_stall {
-	AERO_HOST_STALL_NONE = 0,  /* it is */
-	AERO_HOST_STALL_WORKING,   /* it moves */
-	AERO_HOST_STALL_NO_DRIVER, /* no driver has taken the device */
-	AERO_HOST_STALL_PAUSED,	   /* the host quiesced the device */
-	AERO_HOST_STALL_BROKEN,	   /* the driver broke a queue; needs a reset */
-	AERO_HOST_STALL_SILENT,	   /* the driver has not answered this target at all */
-	AERO_HOST_STALL_SHORT,	   /* it began and comes no nearer: the guest has none to give */
-	AERO_HOST_STALL_SHRINKING, /* the guest takes frames back against the target */
 };
 
 /* A round of free page hinting. */
