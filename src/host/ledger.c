@@ -154,23 +154,13 @@ static bool ask_ram(struct aero_ledger *ledger, aero_frame from, aero_frame to)
  * Memory around a frame that is not remembered. Guests give their frames falling, so that memory
  * from that frame on would have to be asked for again with the next: ask from further down first.
  */
-static aero_noinline bool find_ram(struct aero_ledger *ledger, aero_frame frame)
+aero_noinline bool aero_ledger_find_ram(struct aero_ledger *ledger, aero_frame frame)
 {
 	if (frame >= AERO_FRAME_LIMIT)
 		return false;
 	return ask_ram(ledger, frame & ~((1ull << 22) - 1), frame) ||
 	       ask_ram(ledger, frame & ~((1ull << AERO_ORDER_1G) - 1), frame) ||
 	       ask_ram(ledger, frame, frame);
-}
-
-/* How many frames from frame on are guest memory. */
-static inline uint64_t ram_after(struct aero_ledger *ledger, aero_frame frame)
-{
-	const struct aero_range *ram = &ledger->ram;
-
-	if (aero_unlikely(frame - ram->first >= ram->count) && !find_ram(ledger, frame))
-		return 0;
-	return ram->count - (frame - ram->first);
 }
 
 /*
@@ -185,7 +175,7 @@ static struct aero_range cut_ram(struct aero_ledger *ledger, struct aero_range *
 		uint64_t skip = run->first < AERO_FRAME_LIMIT ? 1 : run->count;
 
 		piece.first = run->first;
-		piece.count = ram_after(ledger, run->first);
+		piece.count = aero_ledger_ram_after(ledger, run->first);
 		if (piece.count)
 			break;
 		ledger->counters.out_of_range += skip;
@@ -221,7 +211,7 @@ static void discard(struct aero_ledger *ledger, struct aero_range range)
 	uint64_t asked = range.count << AERO_FRAME_SHIFT;
 	uint64_t freed = 0;
 
-	if (aero_unlikely(ram_after(ledger, range.first) < range.count)) {
+	if (aero_unlikely(aero_ledger_ram_after(ledger, range.first) < range.count)) {
 		counters->dropped += range.count;
 		return;
 	}
@@ -318,7 +308,7 @@ static void discard_now(struct aero_ledger *ledger, struct aero_range run)
 }
 
 /* What becomes of frames that are new in the balloon. */
-static void schedule(struct aero_ledger *ledger, struct aero_range run, uint64_t now_ns)
+void aero_ledger_schedule(struct aero_ledger *ledger, struct aero_range run, uint64_t now_ns)
 {
 	uint64_t added;
 
@@ -355,7 +345,7 @@ static enum aero_status give_new(struct aero_ledger *ledger, struct aero_range r
 	if (aero_frame_set_count(&ledger->returned))
 		aero_frame_set_remove(&ledger->returned, run);
 	if (run.count)
-		schedule(ledger, run, now_ns);
+		aero_ledger_schedule(ledger, run, now_ns);
 	return status;
 }
 

@@ -4,6 +4,8 @@
 
 #include <aerostat/host/ledger.h>
 
+#include "../core/platform.h"
+
 /* Something pending came, from a frame on. */
 static inline void aero_ledger_note_given(struct aero_ledger *ledger, aero_frame first,
 					  uint64_t now_ns)
@@ -15,10 +17,42 @@ static inline void aero_ledger_note_given(struct aero_ledger *ledger, aero_frame
 		ledger->rest_cursor = first;
 }
 
+/* Memory around a frame that is not remembered: whether there is any; it is remembered then. */
+bool aero_ledger_find_ram(struct aero_ledger *ledger, aero_frame frame);
+
+/* How many frames from frame on are guest memory. */
+static inline uint64_t aero_ledger_ram_after(struct aero_ledger *ledger, aero_frame frame)
+{
+	const struct aero_range *ram = &ledger->ram;
+
+	if (aero_unlikely(frame - ram->first >= ram->count) && !aero_ledger_find_ram(ledger, frame))
+		return 0;
+	return ram->count - (frame - ram->first);
+}
+
 /* Note the blocks that a run has completed. */
 void aero_ledger_note_ready(struct aero_ledger *ledger, struct aero_range run);
 
+/* What becomes of frames that are new in the balloon; without memory they are discarded at once. */
+void aero_ledger_schedule(struct aero_ledger *ledger, struct aero_range run, uint64_t now_ns);
+
 /* Forget all blocks that were noted. */
 void aero_ledger_clear_ready(struct aero_ledger *ledger);
+
+/*
+ * For protocols that answer each block on its own: a run as a whole or not at all.
+ *
+ * ask_whole() changes and counts nothing. It answers AERO_OK where give_whole() or take() may
+ * follow, AERO_ERANGE where a part is not guest memory, AERO_EDUP where a part to give is in the
+ * balloon, AERO_ENOENT where a part to take is not. give_whole() answers AERO_ENOMEM where there is
+ * no memory to record the run; nothing has changed then. Neither discards, but for FRAME mode.
+ * refuse_whole() counts a run that was asked for and refused.
+ */
+enum aero_status aero_ledger_ask_whole(struct aero_ledger *ledger, struct aero_range run,
+				       bool is_give);
+enum aero_status aero_ledger_give_whole(struct aero_ledger *ledger, struct aero_range run,
+					uint64_t now_ns);
+void aero_ledger_refuse_whole(struct aero_ledger *ledger, struct aero_range run,
+			      enum aero_status why, bool is_give);
 
 #endif

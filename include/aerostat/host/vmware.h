@@ -33,7 +33,7 @@ enum aero_vmware_host_event_kind {
 	AERO_VMWARE_HOST_EVENT_GUEST_ID,    /* value: AERO_VMWARE_GUEST_* */
 	AERO_VMWARE_HOST_EVENT_TARGET,	    /* value: frames, set by the host */
 	AERO_VMWARE_HOST_EVENT_ACTUAL,	    /* value: frames in the balloon, after a call */
-	AERO_VMWARE_HOST_EVENT_REACHED,	    /* value: frames; they are the target */
+	AERO_VMWARE_HOST_EVENT_REACHED,	    /* value: frames; told once for each target */
 	AERO_VMWARE_HOST_EVENT_RESET,	    /* value: the command that was answered RESET */
 	AERO_VMWARE_HOST_EVENT_DRAINED,	    /* after quiesce(): memory is stable now */
 };
@@ -122,8 +122,8 @@ struct aero_vmware_host {
 	uint64_t entry[AERO_VMWARE_BATCH_ENTRIES]; /* our copy of the batch, read once */
 	uint64_t target;
 	uint64_t limit;
-	uint64_t told; /* frames of the last event ACTUAL */
-	uint64_t nearest_frames;
+	uint64_t told;		 /* frames of the last event ACTUAL */
+	uint64_t nearest_frames; /* the least the balloon was away from its target */
 	uint64_t progress_ns;
 	uint64_t heard_ns;
 	uint32_t capabilities;
@@ -133,6 +133,9 @@ struct aero_vmware_host {
 	uint32_t inhibited;
 	bool is_live;
 	bool is_reset_wanted;
+	bool is_reached_told;
+	bool was_last_unlock;
+	bool has_moved; /* since the last step(), which knows the time */
 	bool is_quiesced;
 	bool is_drained_told;
 	bool is_flush_wanted;
