@@ -7,33 +7,6 @@
 #include "hosted/balloon_json_text.h"
 #include "hosted/feature_text.h"
 
-json_t *aero_json_number(uint64_t number)
-{
-	if (number > INT64_MAX)
-		return json_real((double)number);
-	return json_integer((json_int_t)number);
-}
-
-static void put_number(json_t *out, const char *key, uint64_t number)
-{
-	json_object_set_new(out, key, aero_json_number(number));
-}
-
-static void put_frames(json_t *out, const char *key, uint64_t frames)
-{
-	put_number(out, key, frames << AERO_FRAME_SHIFT);
-}
-
-static void put_text(json_t *out, const char *key, const char *text)
-{
-	json_object_set_new(out, key, json_string(text));
-}
-
-static void put_bool(json_t *out, const char *key, bool is_true)
-{
-	json_object_set_new(out, key, json_boolean(is_true));
-}
-
 json_t *aero_balloon_json_feature_list(const struct aero_virtio_features *features)
 {
 	json_t *list = json_array();
@@ -53,32 +26,20 @@ json_t *aero_balloon_json_features(const struct aero_balloon_service *service)
 	return aero_balloon_json_feature_list(&service->device.accepted);
 }
 
-json_t *aero_balloon_json_inhibits(uint32_t reasons)
-{
-	json_t *list = json_array();
-	unsigned int bit;
-
-	for (bit = 0; aero_inhibit_name(bit); bit++) {
-		if (reasons >> bit & 1)
-			json_array_append_new(list, json_string(aero_inhibit_name(bit)));
-	}
-	return list;
-}
-
 static json_t *describe_queue(const struct aero_virtio_balloon_queue *queue, unsigned int index)
 {
 	enum aero_virtio_queue_fault fault = queue->ring.fault;
 	json_t *out = json_object();
 
-	put_number(out, "index", index);
-	put_text(out, "role", aero_balloon_role_text(queue->role));
-	put_number(out, "size", queue->is_started ? queue->ring.config.size : 0);
-	put_bool(out, "is_started", queue->is_started);
-	put_bool(out, "is_enabled", queue->is_enabled);
+	aero_json_put_number(out, "index", index);
+	aero_json_put_text(out, "role", aero_balloon_role_text(queue->role));
+	aero_json_put_number(out, "size", queue->is_started ? queue->ring.config.size : 0);
+	aero_json_put_bool(out, "is_started", queue->is_started);
+	aero_json_put_bool(out, "is_enabled", queue->is_enabled);
 	if (fault == AERO_VIRTIO_QUEUE_FAULT_NONE)
 		json_object_set_new(out, "fault_text", json_null());
 	else
-		put_text(out, "fault_text", aero_virtio_queue_fault_str(fault));
+		aero_json_put_text(out, "fault_text", aero_virtio_queue_fault_str(fault));
 	return out;
 }
 
@@ -94,37 +55,25 @@ static json_t *list_queues(const struct aero_balloon_service *service)
 
 static void put_balloon(json_t *out, const struct aero_virtio_balloon_report *report)
 {
-	put_frames(out, "target_bytes", report->target_frames);
-	put_frames(out, "actual_bytes", report->actual_frames);
-	put_frames(out, "ledger_bytes", report->ledger_frames);
-	put_frames(out, "pending_bytes", report->pending_frames);
-}
-
-static void put_memory(json_t *out, const struct aero_balloon_service *service)
-{
-	const struct aero_guest_memory *memory = &service->memory;
-	const struct aero_backing *backing = &memory->host.backing;
-
-	put_number(out, "guest_memory_bytes", aero_guest_memory_bytes(memory));
-	put_number(out, "resident_bytes", aero_guest_memory_resident_bytes(memory));
-	put_number(out, "memory_regions", memory->count);
-	put_frames(out, "discard_unit_bytes", 1ull << backing->discard_order);
-	put_frames(out, "block_bytes", 1ull << backing->block_order);
+	aero_json_put_frames(out, "target_bytes", report->target_frames);
+	aero_json_put_frames(out, "actual_bytes", report->actual_frames);
+	aero_json_put_frames(out, "ledger_bytes", report->ledger_frames);
+	aero_json_put_frames(out, "pending_bytes", report->pending_frames);
 }
 
 static void put_state(json_t *out, const struct aero_virtio_balloon_report *report)
 {
-	put_bool(out, "is_live", report->is_live);
-	put_bool(out, "is_paused", report->is_quiesced);
-	put_bool(out, "is_drained", report->is_drained);
-	put_text(out, "stall", aero_balloon_stall_text(report->stall));
-	put_text(out, "stall_text", aero_host_stall_str(report->stall));
+	aero_json_put_bool(out, "is_live", report->is_live);
+	aero_json_put_bool(out, "is_paused", report->is_quiesced);
+	aero_json_put_bool(out, "is_drained", report->is_drained);
+	aero_json_put_text(out, "stall", aero_balloon_stall_text(report->stall));
+	aero_json_put_text(out, "stall_text", aero_host_stall_str(report->stall));
 	json_object_set_new(out, "inhibited", aero_balloon_json_inhibits(report->inhibited));
-	put_text(out, "discard_mode", aero_discard_mode_text(report->mode));
-	put_text(out, "hint_state", aero_balloon_hint_text(report->hint_state));
-	put_number(out, "hint_command", report->hint_command);
-	put_number(out, "poison_value", report->poison_value);
-	put_number(out, "ledger_metadata_bytes", report->ledger_bytes);
+	aero_json_put_text(out, "discard_mode", aero_discard_mode_text(report->mode));
+	aero_json_put_text(out, "hint_state", aero_balloon_hint_text(report->hint_state));
+	aero_json_put_number(out, "hint_command", report->hint_command);
+	aero_json_put_number(out, "poison_value", report->poison_value);
+	aero_json_put_number(out, "ledger_metadata_bytes", report->ledger_bytes);
 }
 
 json_t *aero_balloon_json_status(const struct aero_balloon_service *service)
@@ -133,9 +82,10 @@ json_t *aero_balloon_json_status(const struct aero_balloon_service *service)
 	json_t *out = json_object();
 
 	aero_virtio_balloon_host_report(&service->device, uv_hrtime(), &report);
-	put_bool(out, "is_connected", service->conn != NULL);
+	aero_json_put_text(out, "protocol", "virtio");
+	aero_json_put_bool(out, "is_connected", service->conn != NULL);
 	put_balloon(out, &report);
-	put_memory(out, service);
+	aero_balloon_json_put_memory(out, &service->memory);
 	put_state(out, &report);
 	json_object_set_new(out, "features", aero_balloon_json_feature_list(&report.accepted));
 	json_object_set_new(out, "features_offered",
@@ -147,38 +97,30 @@ json_t *aero_balloon_json_status(const struct aero_balloon_service *service)
 /* Events -------------------------------------------------------------------------------------- */
 
 /* In the order of enum aero_virtio_balloon_event_kind, then of the service's own. */
-static const char *const event_names[AERO_BALLOON_EVENT_NAMES] = {
-	"actual", "target",   "reached", "stats",     "hint",	      "ready",
-	"broken", "disagree", "drained", "connected", "disconnected", "memory",
+const char *const aero_balloon_event_names[] = {
+	"actual",   "target",  "reached",   "stats",	    "hint",   "ready", "broken",
+	"disagree", "drained", "connected", "disconnected", "memory", NULL,
 };
 
-const char *aero_balloon_event_name(const struct aero_balloon_service_event *event)
+#define EVENTS (sizeof(aero_balloon_event_names) / sizeof(aero_balloon_event_names[0]) - 1)
+
+int aero_balloon_event_index(const struct aero_balloon_service_event *event)
 {
 	unsigned int index = (unsigned int)event->device.kind - 1;
 
 	if (event->kind != AERO_BALLOON_SERVICE_DEVICE)
 		index = AERO_VIRTIO_BALLOON_EVENT_DRAINED +
 			(unsigned int)(event->kind - AERO_BALLOON_SERVICE_CONNECTED);
-	return index < AERO_BALLOON_EVENT_NAMES ? event_names[index] : NULL;
-}
-
-int aero_balloon_event_index(const char *name)
-{
-	int i;
-
-	for (i = 0; i < AERO_BALLOON_EVENT_NAMES; i++) {
-		if (!strcmp(event_names[i], name))
-			return i;
-	}
-	return -1;
+	return index < EVENTS ? (int)index : -1;
 }
 
 static void put_fault(json_t *out, const struct aero_balloon_service *service, uint64_t index)
 {
-	put_number(out, "queue", index);
+	aero_json_put_number(out, "queue", index);
 	if (index < AERO_VIRTIO_BALLOON_QUEUES)
-		put_text(out, "fault_text",
-			 aero_virtio_queue_fault_str(service->device.queue[index].ring.fault));
+		aero_json_put_text(
+			out, "fault_text",
+			aero_virtio_queue_fault_str(service->device.queue[index].ring.fault));
 }
 
 static void put_device_event(json_t *out, const struct aero_balloon_service *service,
@@ -189,11 +131,11 @@ static void put_device_event(json_t *out, const struct aero_balloon_service *ser
 		json_object_set_new(out, "statistics", aero_balloon_json_statistics(service));
 		break;
 	case AERO_VIRTIO_BALLOON_EVENT_HINT:
-		put_text(out, "hint_state",
-			 aero_balloon_hint_text((enum aero_hint_state)event->value));
+		aero_json_put_text(out, "hint_state",
+				   aero_balloon_hint_text((enum aero_hint_state)event->value));
 		break;
 	case AERO_VIRTIO_BALLOON_EVENT_READY:
-		put_bool(out, "is_live", event->value);
+		aero_json_put_bool(out, "is_live", event->value);
 		break;
 	case AERO_VIRTIO_BALLOON_EVENT_BROKEN:
 		put_fault(out, service, event->value);
@@ -211,13 +153,13 @@ json_t *aero_balloon_json_event(const struct aero_balloon_service *service,
 				const struct aero_balloon_service_event *event)
 {
 	struct aero_virtio_balloon_report report;
-	const char *name = aero_balloon_event_name(event);
+	int index = aero_balloon_event_index(event);
 	json_t *out = json_object();
 
 	aero_virtio_balloon_host_report(&service->device, uv_hrtime(), &report);
-	put_text(out, "event", name ? name : "unknown");
+	aero_json_put_text(out, "event", index < 0 ? "unknown" : aero_balloon_event_names[index]);
 	put_balloon(out, &report);
-	put_number(out, "guest_memory_bytes", aero_guest_memory_bytes(&service->memory));
+	aero_json_put_number(out, "guest_memory_bytes", aero_guest_memory_bytes(&service->memory));
 	if (event->kind == AERO_BALLOON_SERVICE_DEVICE)
 		put_device_event(out, service, &event->device);
 	return out;

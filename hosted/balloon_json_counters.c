@@ -5,26 +5,9 @@
 
 #include <stdio.h>
 
-/* A counter of a struct: its key, and where it is. All of them are uint64_t. */
-struct counter {
-	const char *key;
-	size_t offset;
-};
+#define DEVICE(name) AERO_JSON_COUNTER(struct aero_virtio_balloon_counters, name, #name)
 
-#define DEVICE(name)                                                       \
-	{                                                                  \
-#name, offsetof(struct aero_virtio_balloon_counters, name) \
-	}
-#define LEDGER(name, key)                                        \
-	{                                                        \
-		key, offsetof(struct aero_ledger_counters, name) \
-	}
-#define MEMORY(name, key)                                              \
-	{                                                              \
-		key, offsetof(struct aero_guest_memory_counters, name) \
-	}
-
-static const struct counter device_counters[] = {
+static const struct aero_json_counter device_counters[] = {
 	DEVICE(kicks),
 	DEVICE(inflate_requests),
 	DEVICE(deflate_requests),
@@ -56,65 +39,19 @@ static const struct counter device_counters[] = {
 	DEVICE(broken_queues),
 };
 
-static const struct counter ledger_counters[] = {
-	LEDGER(given, "given_frames"),
-	LEDGER(given_twice, "given_twice_frames"),
-	LEDGER(returned, "returned_frames"),
-	LEDGER(returned_twice, "returned_twice_frames"),
-	LEDGER(never_given, "never_given_frames"),
-	LEDGER(out_of_range, "out_of_range_frames"),
-	LEDGER(unrecorded, "unrecorded_frames"),
-	LEDGER(runs, "runs"),
-	LEDGER(cancelled, "cancelled_frames"),
-	LEDGER(dropped, "dropped_frames"),
-	LEDGER(discards, "discards"),
-	LEDGER(discard_failures, "discard_failures"),
-	LEDGER(discard_asked_bytes, "discard_asked_bytes"),
-	LEDGER(discard_freed_bytes, "discard_freed_bytes"),
-	LEDGER(blocks_whole, "blocks_whole"),
-	LEDGER(blocks_split, "blocks_split"),
-};
-
-static const struct counter memory_counters[] = {
-	MEMORY(discards, "discards"),
-	MEMORY(asked_bytes, "discard_asked_bytes"),
-	MEMORY(freed_bytes, "discard_freed_bytes"),
-	MEMORY(failures, "discard_failures"),
-};
-
 /* A counter that is added to a struct must be added here. */
 _Static_assert(sizeof(device_counters) / sizeof(device_counters[0]) * sizeof(uint64_t) ==
 		       sizeof(struct aero_virtio_balloon_counters),
 	       "a counter of the device is missing");
-_Static_assert(sizeof(ledger_counters) / sizeof(ledger_counters[0]) * sizeof(uint64_t) ==
-		       sizeof(struct aero_ledger_counters),
-	       "a counter of the ledger is missing");
-_Static_assert(sizeof(memory_counters) / sizeof(memory_counters[0]) * sizeof(uint64_t) ==
-		       sizeof(struct aero_guest_memory_counters),
-	       "a counter of the memory is missing");
-
-#define LIST(table, from) list_counters(table, sizeof(table) / sizeof((table)[0]), from)
-
-static json_t *list_counters(const struct counter *table, size_t count, const void *from)
-{
-	json_t *out = json_object();
-	size_t i;
-
-	for (i = 0; i < count; i++) {
-		const void *at = (const char *)from + table[i].offset;
-
-		json_object_set_new(out, table[i].key, aero_json_number(*(const uint64_t *)at));
-	}
-	return out;
-}
-
 json_t *aero_balloon_json_counters(const struct aero_balloon_service *service)
 {
 	json_t *out = json_object();
 
-	json_object_set_new(out, "device", LIST(device_counters, &service->device.counters));
-	json_object_set_new(out, "ledger", LIST(ledger_counters, &service->device.ledger.counters));
-	json_object_set_new(out, "memory", LIST(memory_counters, &service->memory.counters));
+	json_object_set_new(out, "device",
+			    AERO_JSON_COUNTERS(device_counters, &service->device.counters));
+	json_object_set_new(out, "ledger",
+			    aero_balloon_json_ledger(&service->device.ledger.counters));
+	json_object_set_new(out, "memory", aero_balloon_json_memory(&service->memory.counters));
 	return out;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "hosted/balloon_json_text.h"
 
-#include "hosted/balloon_json.h"
+#include "hosted/balloon_json_parts.h"
 
 #define PICK(names, value)                                                                       \
 	((size_t)(value) < sizeof(names) / sizeof((names)[0]) && (names)[value] ? (names)[value] \

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/time.h>
 
-#include "hosted/balloon_json.h"
-
 #define BACKLOG 8
 
 void aero_control_log(struct aero_control *control, const char *format, ...)
@@ -116,32 +114,30 @@ static int64_t wall_clock_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
 }
 
-static bool is_watched(const struct aero_control_client *client, int index)
+static bool is_watched(const struct aero_control_client *client, int event)
 {
-	return client && index >= 0 && (client->watched >> index & 1);
+	return client && event >= 0 && (client->watched >> event & 1);
 }
 
-void aero_control_event(struct aero_control *control,
-			const struct aero_balloon_service_event *event)
+void aero_control_tell(struct aero_control *control, const struct aero_control_news *news)
 {
-	const char *name = aero_balloon_event_name(event);
-	int index = name ? aero_balloon_event_index(name) : -1;
+	const struct aero_control_config *config = &control->config;
 	json_t *message = NULL;
 	unsigned int i;
 
 	if (control->closed)
 		return;
 	for (i = 0; i < AERO_CONTROL_CLIENTS_MAX; i++) {
-		if (!is_watched(control->clients[i], index))
+		if (!is_watched(control->clients[i], news->event))
 			continue;
 		if (!message) {
-			message = aero_balloon_json_event(control->config.service, event);
+			message = config->ops->describe_event(config->balloon, news->detail);
 			json_object_set_new(message, "time_ms", json_integer(wall_clock_ms()));
 		}
 		aero_control_client_send(control->clients[i], json_incref(message));
 	}
 	json_decref(message);
-	aero_control_wait_event(control, event);
+	aero_control_wait_end(control, news->turn);
 }
 
 void aero_control_handle_closed(struct aero_control *control)

@@ -3,8 +3,8 @@
 #define AEROSTAT_HOSTED_CONTROL_H
 
 /*
- * The operator's side of a balloon service: a UNIX socket that takes requests and answers them, one
- * JSON object per line. The protocol is docs/control.md.
+ * The operator's side of a balloon: a UNIX socket that takes requests and answers them, one JSON
+ * object per line. The protocol is docs/control.md. What is controlled is behind control_ops.h.
  *
  * Clients are the owner of the socket (its file has mode 0600), and still nothing they send, or do
  * not read, blocks the loop or makes the process grow: their number, the length and depth of a
@@ -13,7 +13,7 @@
 
 #include <uv.h>
 
-#include "hosted/balloon_service.h"
+#include "hosted/control_ops.h"
 #include "hosted/error.h"
 #include "hosted/unix_listener.h"
 
@@ -25,7 +25,8 @@
 
 struct aero_control_config {
 	const char *path;
-	struct aero_balloon_service *service; /* outlives the control */
+	const struct aero_control_ops *ops; /* of what is controlled; outlives the control */
+	void *balloon;			    /* its context */
 	void (*log)(void *ctx, const char *line);
 	void *ctx;
 };
@@ -50,11 +51,11 @@ struct aero_control {
 /**
  * aero_control_start() - Listen for clients.
  * @control: Uninitialised.
- * @loop:    The service's.
+ * @loop:    The balloon's.
  * @config:  Copied.
  * @error:   What went wrong; may be NULL.
  *
- * Shape:   the service may be started before or after, on the same loop, before the loop runs.
+ * Shape:   the balloon may be started before or after, on the same loop, before the loop runs.
  * Owner:   the caller's; close() ends it.
  * Errors:  those of aero_unix_listener_open(); AERO_EIO: the loop cannot watch the socket. Nothing
  *          is left.
@@ -66,18 +67,17 @@ enum aero_status aero_control_start(struct aero_control *control, uv_loop_t *loo
 				    struct aero_error *error);
 
 /**
- * aero_control_event() - The service tells something.
+ * aero_control_tell() - Something happened with what is controlled.
  * @control: Started; closing is allowed.
- * @event:   As the service's event() got it.
+ * @news:    What.
  *
  * Shape:   clients that watch are told, and answers that waited for this are sent.
  * Owner:   nothing changes hands.
  * Errors:  none.
- * Context: the loop's thread, from within the service's event().
+ * Context: the loop's thread; from within events of the balloon, too: it is only read.
  * Source:  docs/control.md.
  */
-void aero_control_event(struct aero_control *control,
-			const struct aero_balloon_service_event *event);
+void aero_control_tell(struct aero_control *control, const struct aero_control_news *news);
 
 /**
  * aero_control_close() - End it.
@@ -88,7 +88,7 @@ void aero_control_event(struct aero_control *control,
  * Shape:   the file is removed and clients are disconnected at once.
  * Owner:   @control is the caller's again once @closed is called.
  * Errors:  none.
- * Context: the loop's thread, not from within the service's event().
+ * Context: the loop's thread, not from within an event of the balloon.
  * Source:  none.
  */
 void aero_control_close(struct aero_control *control, void (*closed)(void *ctx), void *ctx);

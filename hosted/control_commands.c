@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "hosted/balloon_json.h"
+#include "hosted/balloon_json_parts.h"
 #include "hosted/balloon_json_text.h"
 
 #define STATS_TIMEOUT_MS 2000
@@ -67,29 +67,21 @@ void aero_control_refuse(struct aero_control_client *client, const json_t *id,
 
 /* Helpers ------------------------------------------------------------------------------------- */
 
-static struct aero_balloon_service *service_of(struct aero_control_client *client)
+static const struct aero_control_ops *ops_of(const struct aero_control_client *client)
 {
-	return client->control->config.service;
+	return client->control->config.ops;
 }
 
-/*
- * The device knows the time from its last step, which may be long ago. What begins now, such as
- * the patience with a guest that gets a new target, is to be counted from now.
- */
-static struct aero_virtio_balloon *present_device(struct aero_control_client *client)
+static void *balloon_of(const struct aero_control_client *client)
 {
-	struct aero_balloon_service *service = service_of(client);
-
-	(void)aero_virtio_balloon_host_step(&service->device, uv_hrtime());
-	return &service->device;
+	return client->control->config.balloon;
 }
 
-static bool is_live(struct aero_control_client *client)
+static json_t *refuse_missing(const struct aero_control_client *client, const char *what,
+			      struct aero_control_error *error)
 {
-	struct aero_virtio_balloon_report report;
-
-	aero_virtio_balloon_host_report(&service_of(client)->device, uv_hrtime(), &report);
-	return report.is_live;
+	aero_control_fail(error, "not_supported", "the %s has no %s", ops_of(client)->name, what);
+	return NULL;
 }
 
 static bool read_timeout(const struct aero_control_request *request, uint64_t fallback_ms,
@@ -109,24 +101,20 @@ static bool read_timeout(const struct aero_control_request *request, uint64_t fa
 static json_t *describe_target(struct aero_control_client *client, uint64_t wanted_bytes,
 			       const char *clamped_by)
 {
-	const struct aero_balloon_service *service = service_of(client);
-	struct aero_virtio_balloon_report report;
+	struct aero_control_numbers numbers;
 	json_t *out;
 
-	aero_virtio_balloon_host_report(&service->device, uv_hrtime(), &report);
+	ops_of(client)->numbers(balloon_of(client), &numbers);
 	out = json_pack("{s:b, s:s, s:s}", "is_reached",
-			report.is_live && report.target_frames == report.actual_frames, "stall",
-			aero_balloon_stall_text(report.stall), "stall_text",
-			aero_host_stall_str(report.stall));
-	json_object_set_new(out, "target_bytes",
-			    aero_json_number(report.target_frames << AERO_FRAME_SHIFT));
-	json_object_set_new(out, "actual_bytes",
-			    aero_json_number(report.actual_frames << AERO_FRAME_SHIFT));
-	json_object_set_new(out, "guest_memory_bytes",
-			    aero_json_number(aero_guest_memory_bytes(&service->memory)));
+			numbers.is_live && numbers.target_frames == numbers.actual_frames, "stall",
+			aero_balloon_stall_text(numbers.stall), "stall_text",
+			aero_host_stall_str(numbers.stall));
+	aero_json_put_frames(out, "target_bytes", numbers.target_frames);
+	aero_json_put_frames(out, "actual_bytes", numbers.actual_frames);
+	aero_json_put_number(out, "guest_memory_bytes", numbers.guest_memory_bytes);
 	if (clamped_by) {
-		json_object_set_new(out, "clamped_from_bytes", aero_json_number(wanted_bytes));
-		json_object_set_new(out, "clamped_by", json_string(clamped_by));
+		aero_json_put_number(out, "clamped_from_bytes", wanted_bytes);
+		aero_json_put_text(out, "clamped_by", clamped_by);
 	}
 	return out;
 }
@@ -135,24 +123,22 @@ static json_t *run_target(struct aero_control_client *client,
 			  const struct aero_control_request *request, bool *out_later,
 			  struct aero_control_error *error)
 {
-	struct aero_balloon_service *service = service_of(client);
 	uint64_t wanted = aero_control_request_number(request, "bytes", 0);
-	uint64_t memory = aero_guest_memory_bytes(&service->memory);
+	struct aero_control_numbers numbers;
 	const char *clamped_by = NULL;
 	uint64_t bytes = wanted;
-	uint64_t frames;
 
 	(void)out_later;
 	(void)error;
-	/* Without a front end its memory is not known; the target waits for one. */
-	if (memory && bytes > memory) {
-		bytes = memory;
+	ops_of(client)->numbers(balloon_of(client), &numbers);
+	/* Without a guest its memory is not known; the target waits for one. */
+	if (numbers.guest_memory_bytes && bytes > numbers.guest_memory_bytes) {
+		bytes = numbers.guest_memory_bytes;
 		clamped_by = "guest_memory";
 	}
-	if (aero_virtio_balloon_host_set_target(present_device(client), bytes >> AERO_FRAME_SHIFT,
-						&frames) == AERO_ERANGE)
+	if (ops_of(client)->set_target(balloon_of(client), bytes >> AERO_FRAME_SHIFT) ==
+	    AERO_ERANGE)
 		clamped_by = "protocol";
-	aero_balloon_service_wake(service);
 	return describe_target(client, wanted, clamped_by);
 }
 
@@ -162,14 +148,12 @@ static json_t *run_status(struct aero_control_client *client,
 			  const struct aero_control_request *request, bool *out_later,
 			  struct aero_control_error *error)
 {
-	const struct aero_balloon_service *service = service_of(client);
-	json_t *out = aero_balloon_json_status(service);
+	json_t *out = ops_of(client)->status(balloon_of(client));
 
 	(void)request;
 	(void)out_later;
 	(void)error;
-	json_object_set_new(out, "counters", aero_balloon_json_counters(service));
-	json_object_set_new(out, "version", json_string(AERO_VERSION));
+	aero_json_put_text(out, "version", AERO_VERSION);
 	return out;
 }
 
@@ -177,16 +161,17 @@ static json_t *run_stats(struct aero_control_client *client,
 			 const struct aero_control_request *request, bool *out_later,
 			 struct aero_control_error *error)
 {
-	struct aero_virtio_balloon *device = &service_of(client)->device;
+	const struct aero_control_stats_ops *stats = ops_of(client)->stats;
 	struct aero_control_wait wait = { .kind = AERO_CONTROL_WAIT_STATS };
 	enum aero_status status;
 
+	if (!stats)
+		return refuse_missing(client, "statistics", error);
 	wait.id = request->id;
-	wait.sequence = aero_virtio_balloon_host_stats(device)->sequence;
+	wait.sequence = stats->sequence(balloon_of(client));
 	if (!read_timeout(request, STATS_TIMEOUT_MS, &wait.deadline_ns, error))
 		return NULL;
-	status = aero_virtio_balloon_host_request_stats(device);
-	aero_balloon_service_wake(service_of(client));
+	status = stats->request(balloon_of(client));
 	if (status == AERO_ESTATE)
 		return aero_control_stats_answer(client->control, "no_driver",
 						 "no driver has taken the device");
@@ -194,21 +179,32 @@ static json_t *run_stats(struct aero_control_client *client,
 		return aero_control_stats_answer(
 			client->control, "not_negotiated",
 			"the driver did not negotiate the statistics queue");
-	/* AERO_EAGAIN: asked as soon as there is a buffer to ask with. */
 	*out_later = aero_control_wait_add(client, &wait, error);
 	return NULL;
 }
 
+/* Answers the number of an event, -1 where there is none of that name. */
+static int find_event(const char *const *events, const char *name)
+{
+	int i;
+
+	for (i = 0; events[i]; i++) {
+		if (!strcmp(events[i], name))
+			return i;
+	}
+	return -1;
+}
+
 /* Answers whether every name is an event. */
-static bool read_events(const json_t *names, uint32_t *out_events, struct aero_control_error *error)
+static bool read_events(const char *const *events, const json_t *names, uint32_t *out_events,
+			struct aero_control_error *error)
 {
 	size_t i;
 
-	if (!names)
-		*out_events = (1u << AERO_BALLOON_EVENT_NAMES) - 1;
+	*out_events = names ? 0 : UINT32_MAX;
 	for (i = 0; i < json_array_size(names); i++) {
 		const char *name = json_string_value(json_array_get(names, i));
-		int index = aero_balloon_event_index(name);
+		int index = find_event(events, name);
 
 		if (index < 0)
 			return aero_control_fail(error, "bad_member", "there is no event \"%.64s\"",
@@ -223,53 +219,42 @@ static json_t *run_watch(struct aero_control_client *client,
 			 const struct aero_control_request *request, bool *out_later,
 			 struct aero_control_error *error)
 {
-	uint32_t events = 0;
+	uint32_t events;
 
 	(void)out_later;
-	if (!read_events(json_object_get(request->root, "events"), &events, error))
+	if (!read_events(ops_of(client)->events, json_object_get(request->root, "events"), &events,
+			 error))
 		return NULL;
 	client->watched = events;
 	return json_object();
 }
 
-/* hint ---------------------------------------------------------------------------------------- */
-
-static enum aero_status do_hint(struct aero_virtio_balloon *device, const char *action)
-{
-	if (!strcmp(action, "start"))
-		return aero_virtio_balloon_host_hint_start(device);
-	if (!strcmp(action, "stop"))
-		return aero_virtio_balloon_host_hint_stop(device);
-	if (!strcmp(action, "done"))
-		return aero_virtio_balloon_host_hint_done(device);
-	return AERO_EINVAL;
-}
+/* hint, reset --------------------------------------------------------------------------------- */
 
 static json_t *run_hint(struct aero_control_client *client,
 			const struct aero_control_request *request, bool *out_later,
 			struct aero_control_error *error)
 {
 	const char *action = json_string_value(json_object_get(request->root, "action"));
-	struct aero_virtio_balloon *device = &service_of(client)->device;
-	enum aero_status status = do_hint(device, action);
 
 	(void)out_later;
-	if (status == AERO_EINVAL)
-		aero_control_fail(error, "bad_member",
-				  "\"action\" is start, stop or done, not \"%.64s\"", action);
-	else if (!is_live(client))
-		aero_control_fail(error, "no_driver", "no driver has taken the device");
-	else if (status == AERO_ENOTSUP)
-		aero_control_fail(error, "not_negotiated",
-				  "the driver did not negotiate free page hinting");
-	else if (status != AERO_OK)
-		aero_control_fail(error, "wrong_state", "not while hinting is %s",
-				  aero_balloon_hint_text(device->hint_state));
-	if (status != AERO_OK)
-		return NULL;
-	aero_balloon_service_wake(service_of(client));
-	return json_pack("{s:s, s:I}", "hint_state", aero_balloon_hint_text(device->hint_state),
-			 "hint_command", (json_int_t)device->hint_command);
+	if (!ops_of(client)->hint)
+		return refuse_missing(client, "free page hinting", error);
+	return ops_of(client)->hint(balloon_of(client), action, error);
+}
+
+static json_t *run_reset(struct aero_control_client *client,
+			 const struct aero_control_request *request, bool *out_later,
+			 struct aero_control_error *error)
+{
+	(void)request;
+	(void)out_later;
+	if (!ops_of(client)->reset)
+		return refuse_missing(client, "reset", error);
+	if (ops_of(client)->reset(balloon_of(client)) == AERO_OK)
+		return json_object();
+	aero_control_fail(error, "no_driver", "no driver has taken the device");
+	return NULL;
 }
 
 /* pause, resume, flush, inhibit --------------------------------------------------------------- */
@@ -280,14 +265,15 @@ static json_t *run_pause(struct aero_control_client *client,
 {
 	struct aero_control_wait wait = { .kind = AERO_CONTROL_WAIT_DRAIN };
 
+	if (!ops_of(client)->quiesce)
+		return refuse_missing(client, "pause", error);
 	wait.id = request->id;
 	if (!read_timeout(request, PAUSE_TIMEOUT_MS, &wait.deadline_ns, error) ||
 	    !aero_control_wait_add(client, &wait, error))
 		return NULL;
 	*out_later = true;
-	/* Told again if it is drained already. */
-	aero_virtio_balloon_host_quiesce(&service_of(client)->device);
-	aero_balloon_service_wake(service_of(client));
+	if (ops_of(client)->quiesce(balloon_of(client)))
+		aero_control_wait_end(client->control, AERO_CONTROL_DRAINED);
 	return NULL;
 }
 
@@ -297,11 +283,11 @@ static json_t *run_resume(struct aero_control_client *client,
 {
 	(void)request;
 	(void)out_later;
-	(void)error;
-	/* First: the device may drain while it learns the time. */
+	if (!ops_of(client)->resume)
+		return refuse_missing(client, "pause", error);
+	/* First: it may drain while it learns the time. */
 	aero_control_wait_resumed(client->control);
-	aero_virtio_balloon_host_resume(present_device(client));
-	aero_balloon_service_wake(service_of(client));
+	ops_of(client)->resume(balloon_of(client));
 	return aero_control_pause_answer(client->control);
 }
 
@@ -309,15 +295,18 @@ static json_t *run_flush(struct aero_control_client *client,
 			 const struct aero_control_request *request, bool *out_later,
 			 struct aero_control_error *error)
 {
-	struct aero_balloon_service *service = service_of(client);
-	uint64_t pending = aero_ledger_pending(&service->device.ledger);
+	struct aero_control_numbers numbers;
+	json_t *out;
 
 	(void)request;
 	(void)out_later;
-	(void)error;
-	aero_virtio_balloon_host_flush(&service->device);
-	aero_balloon_service_wake(service);
-	return json_pack("{s:o}", "pending_bytes", aero_json_number(pending << AERO_FRAME_SHIFT));
+	if (!ops_of(client)->flush)
+		return refuse_missing(client, "flush", error);
+	ops_of(client)->numbers(balloon_of(client), &numbers);
+	ops_of(client)->flush(balloon_of(client));
+	out = json_object();
+	aero_json_put_frames(out, "pending_bytes", numbers.pending_frames);
+	return out;
 }
 
 static bool read_reason(const char *name, uint32_t *reasons, struct aero_control_error *error)
@@ -338,17 +327,17 @@ static json_t *run_inhibit(struct aero_control_client *client,
 			   struct aero_control_error *error)
 {
 	const json_t *names = json_object_get(request->root, "reasons");
-	struct aero_balloon_service *service = service_of(client);
 	uint32_t reasons = 0;
 	size_t i;
 
 	(void)out_later;
+	if (!ops_of(client)->inhibit)
+		return refuse_missing(client, "inhibit", error);
 	for (i = 0; i < json_array_size(names); i++) {
 		if (!read_reason(json_string_value(json_array_get(names, i)), &reasons, error))
 			return NULL;
 	}
-	aero_virtio_balloon_host_inhibit(&service->device, reasons);
-	aero_balloon_service_wake(service);
+	ops_of(client)->inhibit(balloon_of(client), reasons);
 	return json_pack("{s:o}", "inhibited", aero_balloon_json_inhibits(reasons));
 }
 
@@ -365,6 +354,7 @@ static const struct command commands[] = {
 	{ "stats", run_stats, { TIMEOUT } },
 	{ "watch", run_watch, { { "events", AERO_CONTROL_TEXTS, false } } },
 	{ "hint", run_hint, { { "action", AERO_CONTROL_TEXT, true } } },
+	{ "reset", run_reset, { { NULL, 0, false } } },
 	{ "pause", run_pause, { TIMEOUT } },
 	{ "resume", run_resume, { { NULL, 0, false } } },
 	{ "flush", run_flush, { { NULL, 0, false } } },

@@ -10,7 +10,7 @@
 enum aero_control_wait_kind {
 	AERO_CONTROL_WAIT_NONE = 0,
 	AERO_CONTROL_WAIT_STATS, /* statistics later than sequence */
-	AERO_CONTROL_WAIT_DRAIN, /* the device is drained */
+	AERO_CONTROL_WAIT_DRAIN, /* the balloon is drained */
 };
 
 /* An answer that is owed. */
@@ -33,7 +33,7 @@ struct aero_control_client {
 	bool is_backlogged; /* reads rest until its requests are done */
 	bool is_ending;	    /* sends no more; closed when it has the answers it is owed */
 	bool is_closing;
-	uint32_t watched; /* bit: aero_balloon_event_index() */
+	uint32_t watched; /* bit n: the event of that index */
 	struct aero_control_wait waits[AERO_CONTROL_WAITS_MAX];
 };
 
@@ -77,8 +77,8 @@ bool aero_control_wait_add(struct aero_control_client *client, const struct aero
 			   struct aero_control_error *error);
 bool aero_control_wait_has_any(const struct aero_control_client *client);
 void aero_control_wait_drop_all(struct aero_control_client *client);
-void aero_control_wait_event(struct aero_control *control,
-			     const struct aero_balloon_service_event *event);
+/* Those that waited for this get their answers. */
+void aero_control_wait_end(struct aero_control *control, enum aero_control_turn turn);
 
 /* Resumed: whoever waits for a drained device is told. */
 void aero_control_wait_resumed(struct aero_control *control);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "hosted/balloon_json.h"
+#include "hosted/balloon_json_parts.h"
 
 static void on_deadline(uv_timer_t *timer);
 
@@ -75,19 +75,21 @@ void aero_control_wait_drop_all(struct aero_control_client *client)
 json_t *aero_control_stats_answer(const struct aero_control *control, const char *reason,
 				  const char *reason_text)
 {
+	const struct aero_control_config *config = &control->config;
+
 	return json_pack("{s:b, s:s?, s:s?, s:o}", "is_fresh", !reason, "reason", reason,
 			 "reason_text", reason_text, "statistics",
-			 aero_balloon_json_statistics(control->config.service));
+			 config->ops->stats->describe(config->balloon));
 }
 
 json_t *aero_control_pause_answer(const struct aero_control *control)
 {
-	struct aero_virtio_balloon_report report;
+	struct aero_control_numbers numbers;
 
-	aero_virtio_balloon_host_report(&control->config.service->device, uv_hrtime(), &report);
-	return json_pack("{s:b, s:b, s:o}", "is_paused", report.is_quiesced, "is_drained",
-			 report.is_drained, "pending_bytes",
-			 aero_json_number(report.pending_frames << AERO_FRAME_SHIFT));
+	control->config.ops->numbers(control->config.balloon, &numbers);
+	return json_pack("{s:b, s:b, s:o}", "is_paused", numbers.is_quiesced, "is_drained",
+			 numbers.is_drained, "pending_bytes",
+			 aero_json_number(numbers.pending_frames << AERO_FRAME_SHIFT));
 }
 
 /* What a wait ends with. A reason of NULL: with success. */
@@ -113,16 +115,15 @@ static void finish(struct aero_control_client *client, struct aero_control_wait 
 
 static void finish_late(struct aero_control_client *client, struct aero_control_wait *wait)
 {
-	const struct aero_virtio_balloon *device = &client->control->config.service->device;
+	const struct aero_control_config *config = &client->control->config;
+	const char *reason, *text;
 
-	if (wait->kind == AERO_CONTROL_WAIT_DRAIN)
+	if (wait->kind == AERO_CONTROL_WAIT_DRAIN) {
 		finish(client, wait, "timed_out", "not drained in time; still pausing");
-	else if (device->is_quiesced)
-		finish(client, wait, "paused", "the device is paused");
-	else if (device->is_first_stats)
-		finish(client, wait, "no_buffer", "the driver has not supplied a buffer");
-	else
-		finish(client, wait, "timed_out", "the guest did not answer in time");
+		return;
+	}
+	reason = config->ops->stats->why_late(config->balloon, &text);
+	finish(client, wait, reason, text);
 }
 
 typedef void wait_fn(struct aero_control_client *client, struct aero_control_wait *wait,
@@ -158,9 +159,9 @@ static void on_deadline(uv_timer_t *timer)
 static void check_stats(struct aero_control_client *client, struct aero_control_wait *wait,
 			const void *ctx)
 {
-	const struct aero_virtio_balloon_stats *stats = ctx;
+	const uint64_t *sequence = ctx;
 
-	if (wait->kind == AERO_CONTROL_WAIT_STATS && stats->sequence > wait->sequence)
+	if (wait->kind == AERO_CONTROL_WAIT_STATS && *sequence > wait->sequence)
 		finish(client, wait, NULL, NULL);
 }
 
@@ -193,24 +194,27 @@ void aero_control_wait_resumed(struct aero_control *control)
 	for_each(control, check_resumed, NULL);
 }
 
-static void device_event(struct aero_control *control,
-			 const struct aero_virtio_balloon_event *event)
+static void end_stats(struct aero_control *control)
 {
-	const struct aero_virtio_balloon *device = &control->config.service->device;
+	const struct aero_control_config *config = &control->config;
+	uint64_t sequence = config->ops->stats->sequence(config->balloon);
 
-	if (event->kind == AERO_VIRTIO_BALLOON_EVENT_STATS)
-		for_each(control, check_stats, aero_virtio_balloon_host_stats(device));
-	else if (event->kind == AERO_VIRTIO_BALLOON_EVENT_DRAINED)
-		for_each(control, check_drain, NULL);
-	else if (event->kind == AERO_VIRTIO_BALLOON_EVENT_READY && !event->value)
-		for_each(control, check_driver, NULL);
+	for_each(control, check_stats, &sequence);
 }
 
-void aero_control_wait_event(struct aero_control *control,
-			     const struct aero_balloon_service_event *event)
+void aero_control_wait_end(struct aero_control *control, enum aero_control_turn turn)
 {
-	if (event->kind == AERO_BALLOON_SERVICE_DEVICE)
-		device_event(control, &event->device);
-	else if (event->kind == AERO_BALLOON_SERVICE_DISCONNECTED)
+	switch (turn) {
+	case AERO_CONTROL_NOTHING:
+		break;
+	case AERO_CONTROL_STATS:
+		end_stats(control);
+		break;
+	case AERO_CONTROL_DRAINED:
+		for_each(control, check_drain, NULL);
+		break;
+	case AERO_CONTROL_GONE:
 		for_each(control, check_driver, NULL);
+		break;
+	}
 }

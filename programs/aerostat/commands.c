@@ -16,6 +16,7 @@ static const struct aero_command commands[] = {
 	{ "hint", command_hint, "start, stop or end a round of free page hinting" },
 	{ "pause", command_pause, "bring the device to rest, for a snapshot" },
 	{ "resume", command_resume, "let a paused device go on" },
+	{ "reset", command_reset, "make the guest start its balloon anew" },
 	{ "flush", command_flush, "discard what is still being collected" },
 	{ "inhibit", command_inhibit, "forbid discards, or permit them again" },
 	{ "help", command_help, "explain a command" },
@@ -27,8 +28,7 @@ static const char usage[] = "usage: aerostat COMMAND [ARGUMENT]...\n"
 			    "       aerostat help [COMMAND]\n"
 			    "       aerostat --version\n"
 			    "\n"
-			    "Guest memory that moves: a virtio-balloon device for any vhost-user "
-			    "front end.\n"
+			    "Guest memory that moves: balloons of virtio and VMware guests.\n"
 			    "\n";
 
 static const char exit_codes[] = "\n"

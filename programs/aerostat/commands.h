@@ -35,6 +35,7 @@ aero_command_fn command_watch;
 aero_command_fn command_hint;
 aero_command_fn command_pause;
 aero_command_fn command_resume;
+aero_command_fn command_reset;
 aero_command_fn command_flush;
 aero_command_fn command_inhibit;
 aero_command_fn command_help;

@@ -8,7 +8,7 @@
 
 #include "hosted/balloon_json_text.h"
 #include "hosted/balloon_service.h"
-#include "hosted/control.h"
+#include "hosted/control_virtio.h"
 #include "hosted/feature_text.h"
 #include "hosted/sd_notify.h"
 #include "hosted/size_text.h"
@@ -128,7 +128,7 @@ static void on_event(void *ctx, const struct aero_balloon_service_event *event)
 	struct daemon *daemon = ctx;
 
 	if (daemon->has_control)
-		aero_control_event(&daemon->control, event);
+		aero_control_virtio_event(&daemon->control, event);
 	if (is_worth_telling(event))
 		tell_manager(daemon);
 	if (event->kind == AERO_BALLOON_SERVICE_DISCONNECTED && daemon->settings.is_once &&
@@ -156,7 +156,8 @@ static enum aero_status start_control(struct daemon *daemon)
 {
 	struct aero_control_config config = {
 		.path = daemon->settings.control_path,
-		.service = &daemon->service,
+		.ops = &aero_control_virtio_ops,
+		.balloon = &daemon->service,
 		.log = log_line,
 		.ctx = daemon,
 	};

@@ -50,22 +50,22 @@ static bool is_true(const json_t *status, const char *key)
 	return json_is_true(json_object_get(status, key));
 }
 
-static void print_peer(const json_t *status)
+static void print_peer(const json_t *status, const char *label)
 {
 	const char *driver = is_true(status, "is_live") ? "driver ready" : "no driver";
 
-	print_line("front end", "%s",
-		   is_true(status, "is_connected") ? driver : "none is connected");
+	print_line(label, "%s", is_true(status, "is_connected") ? driver : "none is connected");
 }
 
-static void print_amounts(const json_t *status)
+/* Who says what the actual size is differs. */
+static void print_amounts(const json_t *status, const char *says)
 {
 	char first[AERO_SIZE_TEXT_BYTES], second[AERO_SIZE_TEXT_BYTES];
 
 	print_line("target", "%s",
 		   aero_size_format(aero_client_number(status, "target_bytes"), first));
-	print_line("actual", "%s as the guest says, %s",
-		   aero_size_format(aero_client_number(status, "actual_bytes"), first),
+	print_line("actual", "%s%s, %s",
+		   aero_size_format(aero_client_number(status, "actual_bytes"), first), says,
 		   aero_client_text(status, "stall_text"));
 	print_line("ledger", "%s as the host knows, %s of it still to be discarded",
 		   aero_size_format(aero_client_number(status, "ledger_bytes"), first),
@@ -97,13 +97,14 @@ static void end_words(const struct words *words, const char *none)
 	puts(words->has_any ? "" : none);
 }
 
-static void print_features(const json_t *features)
+/* A list of what has a number and perhaps a name. */
+static void print_features(const char *label, const json_t *features)
 {
 	struct words words = { 0, false };
 	char number[16];
 	size_t i;
 
-	print_label("features");
+	print_label(label);
 	for (i = 0; i < json_array_size(features); i++) {
 		const json_t *feature = json_array_get(features, i);
 		const char *name = aero_client_text(feature, "name");
@@ -144,6 +145,13 @@ static void print_way(const char *label, const json_t *counters, const char *req
 		   aero_size_format(aero_client_number(counters, frames) * 4096, text));
 }
 
+static void print_paused(const json_t *status)
+{
+	if (is_true(status, "is_paused"))
+		print_line("paused", "%s",
+			   is_true(status, "is_drained") ? "and drained" : "not yet drained");
+}
+
 static void print_device(const json_t *status, const json_t *device)
 {
 	char text[AERO_SIZE_TEXT_BYTES];
@@ -154,9 +162,7 @@ static void print_device(const json_t *status, const json_t *device)
 		   (unsigned long long)aero_client_number(device, "reports"),
 		   aero_size_format(aero_client_number(device, "report_freed_bytes"), text));
 	print_line("hints", "%s", aero_client_text(status, "hint_state"));
-	if (is_true(status, "is_paused"))
-		print_line("paused", "%s",
-			   is_true(status, "is_drained") ? "and drained" : "not yet drained");
+	print_paused(status);
 }
 
 /* Numbers that are 0 in a good world: those that are not. */
@@ -167,7 +173,8 @@ static void print_troubles(const json_t *counters, const char *part)
 		"out_of_range_frames",	   "unrecorded_frames",	    "dropped_frames",
 		"discard_failures",	   "ragged_requests",	    "stats_extra_buffers",
 		"stats_unknown_dropped",   "hint_stale_buffers",    "broken_queues",
-		"report_discard_failures", "inhibited_frames",
+		"report_discard_failures", "inhibited_frames",	    "unknown_calls",
+		"foreign_calls",	   "malformed_entries",	    "bad_batches",
 	};
 	const json_t *object = json_object_get(counters, part);
 	size_t i;
@@ -194,18 +201,109 @@ static void print_faults(const json_t *queues)
 	}
 }
 
-static void print_status(const json_t *status)
+static void print_virtio(const json_t *status, const json_t *counters)
 {
-	const json_t *counters = json_object_get(status, "counters");
-
-	print_peer(status);
-	print_amounts(status);
-	print_features(json_object_get(status, "features"));
+	print_peer(status, "front end");
+	print_amounts(status, " as the guest says");
+	print_features("features", json_object_get(status, "features"));
 	print_discards(status, counters);
 	print_device(status, json_object_get(counters, "device"));
 	print_faults(json_object_get(status, "queues"));
 	print_troubles(counters, "ledger");
 	print_troubles(counters, "device");
+}
+
+/* VMware -------------------------------------------------------------------------------------- */
+
+static void print_guest(const json_t *status)
+{
+	const json_t *doorbell = json_object_get(status, "doorbell");
+	char limit[AERO_SIZE_TEXT_BYTES] = "unknown";
+
+	if (json_is_integer(json_object_get(status, "limit_bytes")))
+		aero_size_format(aero_client_number(status, "limit_bytes"), limit);
+	print_line("guest type", "%s, manages %s", aero_client_text(status, "guest_type"), limit);
+	print_features("capabilities", json_object_get(status, "capabilities"));
+	if (json_is_object(doorbell))
+		print_line("doorbell", "context %llu, resource %llu",
+			   (unsigned long long)aero_client_number(doorbell, "context"),
+			   (unsigned long long)aero_client_number(doorbell, "resource"));
+	else
+		print_line("doorbell", "none");
+}
+
+static void print_blocks(const char *label, const json_t *device, const char *small,
+			 const char *large)
+{
+	print_line(label, "%llu frames of 4 KiB, %llu blocks of 2 MiB",
+		   (unsigned long long)aero_client_number(device, small),
+		   (unsigned long long)aero_client_number(device, large));
+}
+
+/* Commands that were used, with those that failed. */
+static void print_calls(json_t *commands)
+{
+	struct words words = { 0, false };
+	const char *name;
+	char text[80];
+	json_t *command;
+
+	print_label("calls");
+	json_object_foreach(commands, name, command)
+	{
+		unsigned long long calls = aero_client_number(command, "calls");
+		unsigned long long failed = aero_client_number(command, "failed");
+
+		if (!calls)
+			continue;
+		if (failed)
+			snprintf(text, sizeof(text), "%s %llu (%llu failed)", name, calls, failed);
+		else
+			snprintf(text, sizeof(text), "%s %llu", name, calls);
+		print_word(&words, text);
+	}
+	end_words(&words, "none");
+}
+
+static void print_refused(json_t *refused)
+{
+	const char *name;
+	json_t *number;
+
+	json_object_foreach(refused, name, number)
+	{
+		if (json_integer_value(number))
+			print_line("note", "%llu entries refused: %s",
+				   (unsigned long long)json_integer_value(number), name);
+	}
+}
+
+static void print_vmware(const json_t *status, const json_t *counters)
+{
+	const json_t *device = json_object_get(counters, "device");
+
+	print_peer(status, "machine");
+	print_amounts(status, "");
+	print_guest(status);
+	print_discards(status, counters);
+	print_blocks("locked", device, "locked_4k", "locked_2m");
+	print_blocks("unlocked", device, "unlocked_4k", "unlocked_2m");
+	print_calls(json_object_get(counters, "commands"));
+	print_line("resets", "%llu", (unsigned long long)aero_client_number(device, "resets"));
+	print_paused(status);
+	print_refused(json_object_get(counters, "refused"));
+	print_troubles(counters, "ledger");
+	print_troubles(counters, "device");
+}
+
+static void print_status(const json_t *status)
+{
+	const json_t *counters = json_object_get(status, "counters");
+
+	if (!strcmp(aero_client_text(status, "protocol"), "vmware"))
+		print_vmware(status, counters);
+	else
+		print_virtio(status, counters);
 }
 
 int command_status(int argc, char **argv)

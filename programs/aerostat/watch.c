@@ -54,6 +54,10 @@ static void print_detail(const json_t *event, const char *name)
 	else if (!strcmp(name, "broken"))
 		printf(", queue %u: %s", (unsigned int)aero_client_number(event, "queue"),
 		       aero_client_text(event, "fault_text"));
+	else if (!strcmp(name, "guest"))
+		printf(", it says that it is %s", aero_client_text(event, "guest_type"));
+	else if (!strcmp(name, "reset"))
+		printf(", in answer to %s", aero_client_text(event, "command"));
 	else if (!strcmp(name, "memory"))
 		printf(", the guest has %s",
 		       aero_size_format(aero_client_number(event, "guest_memory_bytes"), size));

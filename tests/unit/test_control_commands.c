@@ -24,6 +24,7 @@ static void test_target_is_set_and_clamped_by_the_protocol(void **state)
 static void test_status_has_its_keys(void **state)
 {
 	static const char *const keys[] = {
+		"protocol",
 		"is_connected",
 		"target_bytes",
 		"actual_bytes",

@@ -20,7 +20,7 @@
 
 #include <jansson.h>
 
-#include "hosted/control.h"
+#include "hosted/control_virtio.h"
 
 #define RIG_PATIENCE_MS 5000
 
@@ -31,6 +31,8 @@ struct rig {
 	uv_loop_t loop;
 	struct aero_balloon_service service;
 	struct aero_control control;
+	const struct aero_control_ops *ops; /* what is controlled: the service unless changed */
+	void *balloon;
 	bool has_control;
 	unsigned int closed;
 	char lines[8192]; /* the log */
@@ -60,8 +62,8 @@ static inline void rig_event(void *ctx, const struct aero_balloon_service_event 
 {
 	struct rig *rig = ctx;
 
-	if (rig->has_control)
-		aero_control_event(&rig->control, event);
+	if (rig->has_control && rig->ops == &aero_control_virtio_ops)
+		aero_control_virtio_event(&rig->control, event);
 }
 
 static inline void rig_closed(void *ctx)
@@ -75,7 +77,8 @@ static inline enum aero_status rig_start_control(struct rig *rig, struct aero_er
 {
 	struct aero_control_config config = {
 		.path = rig->control_path,
-		.service = &rig->service,
+		.ops = rig->ops,
+		.balloon = rig->balloon,
 		.log = rig_log,
 		.ctx = rig,
 	};
@@ -96,6 +99,8 @@ static inline struct rig *rig_new(void)
 		.ctx = rig,
 	};
 
+	rig->ops = &aero_control_virtio_ops;
+	rig->balloon = &rig->service;
 	signal(SIGPIPE, SIG_IGN);
 	/* libuv keeps descriptors for the process from its first loop on. */
 	assert_int_equal(uv_loop_init(&rig->loop), 0);
