@@ -3,8 +3,8 @@
 #define AEROSTAT_HOSTED_INITRD_H
 
 /*
- * The initial file system of a test guest: busybox, the guest's own virtio_balloon module with
- * what it depends on, and an init that obeys the host over a console (guest_init.sh).
+ * The initial file system of a test guest: busybox, the guest's own balloon module with what it
+ * depends on, and an init that obeys the host over a console (guest_init.sh).
  */
 
 #include "hosted/error.h"
@@ -12,9 +12,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What the guest is to run in, and whose balloon it has. */
+enum aero_initrd_machine {
+	AERO_INITRD_UML = 0, /* User Mode Linux: virtio_balloon */
+	AERO_INITRD_VMWARE,  /* QEMU in the guise of VMware: vmw_balloon */
+};
+
 struct aero_initrd_config {
-	const char *kernel;  /* UML kernel; NULL: linux.uml from PATH */
-	const char *modules; /* see aero_module_tree_find(); NULL: /usr/lib/uml/modules */
+	enum aero_initrd_machine machine;
+	/*
+	 * UML: a program; NULL: linux.uml from PATH. VMware: a bzImage; NULL: the newest that has
+	 * modules in /boot, else the one that scripts/guest-kernel has unpacked.
+	 */
+	const char *kernel;
+	/* See aero_module_tree_find(); NULL: where Debian has those of the kernel. */
+	const char *modules;
 	const char *busybox; /* static busybox; NULL: /bin/busybox */
 };
 
