@@ -97,7 +97,7 @@ struct aero_gdb_remote {
  *
  * Shape:   answers at once; events->stopped or events->ended follows.
  * Owner:   @fd belongs to @remote, which must stay in place until events->closed.
- * Errors:  AERO_EIO: the loop cannot watch the descriptor; it is closed then, and nothing is called.
+ * Errors:  AERO_EIO: the loop cannot watch the descriptor; it is closed then.
  * Context: the loop's thread.
  * Source:  the gdb manual, Remote Protocol; observed with QEMU 7.2.
  */

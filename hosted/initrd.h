@@ -19,7 +19,6 @@ enum aero_initrd_machine {
 };
 
 struct aero_initrd_config {
-	enum aero_initrd_machine machine;
 	/*
 	 * UML: a program; NULL: linux.uml from PATH. VMware: a bzImage; NULL: the newest that has
 	 * modules in /boot, else the one that scripts/guest-kernel has unpacked.
@@ -28,6 +27,7 @@ struct aero_initrd_config {
 	/* See aero_module_tree_find(); NULL: where Debian has those of the kernel. */
 	const char *modules;
 	const char *busybox; /* static busybox; NULL: /bin/busybox */
+	enum aero_initrd_machine machine;
 };
 
 struct aero_initrd_info {

@@ -8,7 +8,7 @@
  *
  * The instructions are found in the driver's code as it lies in the guest's memory. A byte that
  * only looks like one costs a breakpoint that is never hit; a stop that is no call of the balloon
- * is left to the guest. Until the driver's code is found its calls read all ones, which is a failure
+ * is left to the guest. Until the code is found the driver's calls read all ones, which is a failure
  * that a driver tries again a second later.
  *
  * The parts are public: read bridge->host and bridge->memory, call the operator's side of the host
