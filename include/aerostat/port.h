@@ -50,7 +50,9 @@ struct aero_port {
 	/*
 	 * free - Give blocks back to the kernel.
 	 *
-	 * order is that of alloc(), or 0 after split(). Never fails. Context: atomic.
+	 * order is that of alloc(), of the migration that brought the block, or 0 after split().
+	 * Not called for a block that left by migration: that one is the kernel's already. Never
+	 * fails. Context: atomic.
 	 */
 	void (*free)(void *ctx, unsigned int order, const aero_frame *frames, size_t count);
 
@@ -64,8 +66,9 @@ struct aero_port {
 	/*
 	 * set_offline - Blocks have left the kernel's use for the host, or come back from it.
 	 *
-	 * For dump tools, hot-unplug and hibernation. Called once per block and direction, with
-	 * is_offline before free(). NULL: the kernel keeps no such mark. Context: atomic.
+	 * For dump tools, hot-unplug and hibernation. Called once per block and direction while the
+	 * block is ours: after alloc() and before free(), or within a migration. NULL: the kernel
+	 * keeps no such mark. Context: atomic.
 	 */
 	void (*set_offline)(void *ctx, unsigned int order, const aero_frame *frames, size_t count,
 			    bool is_offline);
@@ -73,8 +76,9 @@ struct aero_port {
 	/*
 	 * adjust_managed - The kernel's count of its memory falls (is_taken) or rises by blocks.
 	 *
-	 * Called once per block and direction; at a migration the count rises where the old frame
-	 * lies and falls where the new one does. NULL: the count stays. Context: atomic.
+	 * Called once per block and direction while the block is ours, as set_offline(); at a
+	 * migration the count rises where the old frame lies and falls where the new one does.
+	 * NULL: the count stays. Context: atomic.
 	 */
 	void (*adjust_managed)(void *ctx, unsigned int order, const aero_frame *frames,
 			       size_t count, bool is_taken);
