@@ -105,8 +105,7 @@ static json_t *describe_target(struct aero_control_client *client, uint64_t want
 	json_t *out;
 
 	ops_of(client)->numbers(balloon_of(client), &numbers);
-	out = json_pack("{s:b, s:s, s:s}", "is_reached",
-			numbers.is_live && numbers.target_frames == numbers.actual_frames, "stall",
+	out = json_pack("{s:b, s:s, s:s}", "is_reached", numbers.is_reached, "stall",
 			aero_balloon_stall_text(numbers.stall), "stall_text",
 			aero_host_stall_str(numbers.stall));
 	aero_json_put_frames(out, "target_bytes", numbers.target_frames);

@@ -31,6 +31,7 @@ struct aero_control_numbers {
 	uint64_t guest_memory_bytes; /* 0: not known, there is no guest */
 	enum aero_host_stall stall;
 	bool is_live;
+	bool is_reached; /* as the protocol sees it: a guest that moves blocks may go past it */
 	bool is_quiesced;
 	bool is_drained;
 };

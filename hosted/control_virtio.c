@@ -29,6 +29,7 @@ static void read_numbers(void *ctx, struct aero_control_numbers *out_numbers)
 		.guest_memory_bytes = aero_guest_memory_bytes(&service->memory),
 		.stall = report.stall,
 		.is_live = report.is_live,
+		.is_reached = report.is_live && report.target_frames == report.actual_frames,
 		.is_quiesced = report.is_quiesced,
 		.is_drained = report.is_drained,
 	};

@@ -34,6 +34,7 @@ static void read_numbers(void *ctx, struct aero_control_numbers *out_numbers)
 		.guest_memory_bytes = aero_guest_memory_bytes(balloon->memory),
 		.stall = report.stall,
 		.is_live = report.is_live,
+		.is_reached = report.is_live && report.stall == AERO_HOST_STALL_NONE,
 		.is_quiesced = report.is_quiesced,
 		.is_drained = report.is_drained,
 	};

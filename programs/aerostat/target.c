@@ -96,7 +96,8 @@ static int overruled(const struct progress *progress, uint64_t target_bytes)
 }
 
 /* One event, or the end of the wait. Answers AERO_ARGUMENTS_FINE to go on. */
-static int wait_once(struct aero_client *client, struct progress *progress, uint32_t left_ms)
+static int wait_once(struct aero_client *client, struct progress *progress, uint32_t left_ms,
+		     bool *out_is_reached)
 {
 	uint64_t target_bytes;
 	json_t *event;
@@ -106,6 +107,9 @@ static int wait_once(struct aero_client *client, struct progress *progress, uint
 		return result;
 	progress->actual_bytes = aero_client_number(event, "actual_bytes");
 	target_bytes = aero_client_number(event, "target_bytes");
+	/* A guest that moves blocks may have gone past it. */
+	*out_is_reached = progress->actual_bytes == target_bytes ||
+			  !strcmp(aero_client_text(event, "event"), "reached");
 	json_decref(event);
 	if (target_bytes != progress->target_bytes)
 		return overruled(progress, target_bytes);
@@ -125,12 +129,12 @@ static int await_target(struct aero_client *client, struct progress *progress, b
 
 		if (waited_ms >= timeout_ms)
 			return give_up(client, progress, timeout_ms);
-		result = wait_once(client, progress, (uint32_t)(timeout_ms - waited_ms));
+		result = wait_once(client, progress, (uint32_t)(timeout_ms - waited_ms),
+				   &is_reached);
 		if (result == AERO_EXIT_TIMEOUT)
 			return give_up(client, progress, timeout_ms);
 		if (result != AERO_ARGUMENTS_FINE)
 			return result;
-		is_reached = progress->actual_bytes == progress->target_bytes;
 	}
 	if (progress->is_terminal || progress->printed_bytes != progress->actual_bytes)
 		print_progress(progress, true);

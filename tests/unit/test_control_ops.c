@@ -182,11 +182,11 @@ static void test_target_is_lowered_to_memory_and_by_the_protocol(void **state)
 	assert_int_equal(balloon.numbers.target_frames, 1);
 	balloon.answer = AERO_ERANGE;
 	rig_ask(rig, fd, "{\"command\":\"target\",\"bytes\":4096}", "\"clamped_by\":\"protocol\"");
-	/* Reached is a target that somebody could reach. */
+	/* Whether it is reached is the balloon's to say. */
 	balloon.answer = AERO_OK;
 	balloon.numbers.actual_frames = 1;
 	rig_ask(rig, fd, "{\"command\":\"target\",\"bytes\":4096}", "\"is_reached\":false");
-	balloon.numbers.is_live = true;
+	balloon.numbers.is_reached = true;
 	rig_ask(rig, fd, "{\"command\":\"target\",\"bytes\":4096}", "\"is_reached\":true");
 	close(fd);
 	rig_teardown((void **)&rig);
