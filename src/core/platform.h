@@ -132,6 +132,44 @@ static inline void aero_store16(uint16_t *p, uint16_t v)
 	__atomic_store_n(p, v, __ATOMIC_RELAXED);
 }
 
+/* A flag that any context raises and one context takes; what was written before the raising is seen
+ * after the taking. A raising between look and taking is of a matter that the taker then sees. */
+static inline void aero_flag_raise(uint32_t *flag)
+{
+	__atomic_store_n(flag, 1, __ATOMIC_RELEASE);
+}
+
+static inline bool aero_flag_take(uint32_t *flag)
+{
+	if (!__atomic_load_n(flag, __ATOMIC_ACQUIRE))
+		return false;
+	__atomic_store_n(flag, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return true;
+}
+
+static inline bool aero_flag_is_raised(const uint32_t *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+/* A count that any context raises; it wraps. */
+static inline void aero_count_up(uint32_t *count)
+{
+	__atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
+}
+
+static inline uint32_t aero_count_read(const uint32_t *count)
+{
+	return __atomic_load_n(count, __ATOMIC_RELAXED);
+}
+
+/* Nothing moves across it in the compiler. For calls of the host on the same processor. */
+static inline void aero_compiler_barrier(void)
+{
+	__asm__ volatile("" ::: "memory");
+}
+
 /* Reads before stay before reads and writes after. */
 static inline void aero_fence_acquire(void)
 {

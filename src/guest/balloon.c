@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine: what is to be done next. */
+#include "balloon_internal.h"
+
+#define SECOND_NS 1000000000ull
+#define COOLDOWN_NS (5 * SECOND_NS)
+#define BACKOFF_MIN_NS SECOND_NS
+#define BACKOFF_MAX_NS (16 * SECOND_NS)
+#define SILENT_NS (2 * SECOND_NS)
+#define RETRY_NS SECOND_NS	/* between attempts to start, and after a failed question */
+#define BUSY_NS 1000000ull	/* another call is at work */
+#define ISOLATED_NS 10000000ull /* the kernel moves frames that are to be given back */
+#define REFUSAL_LIMIT 16
+
+/* What is missing to where the balloon should be, and why nothing is done about it. */
+struct change {
+	uint64_t in;
+	uint64_t out;
+	enum aero_stall why;
+};
+
+bool aero_balloon_enter(struct aero_balloon *balloon)
+{
+	uintptr_t state = aero_pages_lock(&balloon->pages);
+	bool is_free = !balloon->is_busy;
+
+	balloon->is_busy = true;
+	aero_pages_unlock(&balloon->pages, state);
+	return is_free;
+}
+
+void aero_balloon_exit(struct aero_balloon *balloon)
+{
+	uintptr_t state = aero_pages_lock(&balloon->pages);
+
+	balloon->is_busy = false;
+	aero_pages_unlock(&balloon->pages, state);
+}
+
+void aero_balloon_tell(struct aero_balloon *balloon, enum aero_balloon_event_kind kind,
+		       uint64_t value)
+{
+	struct aero_balloon_event event = { kind, value };
+
+	if (balloon->config.event)
+		balloon->config.event(balloon->config.event_ctx, &event);
+}
+
+static uint64_t or_default(uint64_t value, uint64_t otherwise)
+{
+	return value ? value : otherwise;
+}
+
+static void fill_defaults(struct aero_balloon_config *config)
+{
+	config->cooldown_ns = or_default(config->cooldown_ns, COOLDOWN_NS);
+	config->backoff_min_ns = or_default(config->backoff_min_ns, BACKOFF_MIN_NS);
+	config->backoff_max_ns = or_default(config->backoff_max_ns, BACKOFF_MAX_NS);
+	config->silent_ns = or_default(config->silent_ns, SILENT_NS);
+	config->refusal_limit = (uint32_t)or_default(config->refusal_limit, REFUSAL_LIMIT);
+	config->batches = (uint32_t)or_default(config->batches, AERO_BALLOON_BATCHES_MAX);
+}
+
+/* The block sizes to keep: what the port has, the largest ones where these are too many. */
+static uint32_t choose_orders(uint32_t orders)
+{
+	while (aero_popcount(orders) > AERO_PAGES_SIZES)
+		orders &= ~(orders & ~1u & (0 - (orders & ~1u)));
+	return orders;
+}
+
+enum aero_status aero_balloon_init(struct aero_balloon *balloon,
+				   const struct aero_balloon_config *config)
+{
+	const struct aero_channel_ops *channel = config->channel;
+	uint32_t orders = config->orders ? config->orders : ~0u;
+	struct aero_node_source nodes;
+	enum aero_status status;
+	unsigned int i;
+
+	memset(balloon, 0, sizeof(*balloon));
+	balloon->config = *config;
+	fill_defaults(&balloon->config);
+	if (!config->port || !channel || !channel->disarm || !channel->start || !channel->target ||
+	    !channel->submit || !channel->stop ||
+	    balloon->config.backoff_min_ns > balloon->config.backoff_max_ns ||
+	    balloon->config.batches > AERO_BALLOON_BATCHES_MAX)
+		return AERO_EINVAL;
+	status = aero_pages_init(&balloon->pages, config->port,
+				 choose_orders(config->port->orders & orders));
+	if (status)
+		return status;
+	nodes = balloon->pages.size[0].lent.nodes;
+	for (i = 0; i < AERO_PAGES_SIZES; i++)
+		aero_frame_set_init(&balloon->refused[i], &nodes);
+	aero_frame_set_init(&balloon->pool, &nodes);
+	aero_balloon_rate_init(balloon);
+	balloon->is_reset_required = true;
+	balloon->stall = AERO_STALL_RESET;
+	return AERO_OK;
+}
+
+void aero_balloon_fini(struct aero_balloon *balloon)
+{
+	const struct aero_port *port = balloon->config.port;
+	unsigned int i;
+
+	while (aero_balloon_release(balloon))
+		;
+	for (i = 0; i < balloon->batch_count; i++)
+		port->page_put(port->ctx, balloon->batch[i].list.frames);
+	balloon->batch_count = 0;
+	aero_pages_fini(&balloon->pages);
+}
+
+void aero_balloon_notify(struct aero_balloon *balloon)
+{
+	aero_flag_raise(&balloon->notified);
+}
+
+void aero_balloon_require_reset(struct aero_balloon *balloon)
+{
+	balloon->is_reset_required = true;
+}
+
+/* What the host wants, as far as the kernel can spare it. */
+static uint64_t reachable(const struct aero_balloon *balloon, uint64_t frames)
+{
+	const struct aero_port *port = balloon->config.port;
+	uint64_t managed = port->managed_frames(port->ctx);
+
+	if (port->adjust_managed)
+		managed += aero_pages_frames(&balloon->pages);
+	managed =
+		managed > balloon->config.floor_frames ? managed - balloon->config.floor_frames : 0;
+	return frames < managed ? frames : managed;
+}
+
+static enum aero_stall why_not_inflate(const struct aero_balloon *balloon, uint64_t now_ns)
+{
+	if (balloon->is_inhibited)
+		return AERO_STALL_INHIBITED;
+	if (now_ns < balloon->cool_until_ns)
+		return AERO_STALL_COOLING;
+	if (now_ns < balloon->backoff_until_ns)
+		return AERO_STALL_NO_MEMORY;
+	return AERO_STALL_WORKING;
+}
+
+/* Frames that the batches in flight will have added or taken away. */
+static uint64_t flying(const struct aero_balloon *balloon, enum aero_pages_move move)
+{
+	uint64_t frames = 0;
+	unsigned int i;
+
+	for (i = 0; i < balloon->batch_count; i++) {
+		const struct aero_pages_list *list = &balloon->batch[i].list;
+
+		if (balloon->batch[i].is_flying && list->move == move)
+			frames += (uint64_t)list->count << balloon->pages.size[list->size].order;
+	}
+	return frames;
+}
+
+static struct change required(const struct aero_balloon *balloon, uint64_t now_ns)
+{
+	uint64_t have = aero_pages_frames(&balloon->pages) + flying(balloon, AERO_PAGES_JOINING) -
+			flying(balloon, AERO_PAGES_LEAVING);
+	uint64_t want = reachable(balloon, balloon->target);
+	struct change change = { 0, 0, AERO_STALL_WORKING };
+
+	if (have < want) {
+		change.why = why_not_inflate(balloon, now_ns);
+		if (change.why == AERO_STALL_WORKING)
+			change.in = want - have;
+	} else if (have == want) {
+		change.why = want < balloon->target ? AERO_STALL_FLOOR : AERO_STALL_NONE;
+	} else if (balloon->target && have - want < balloon->limits.slack_frames) {
+		change.why = AERO_STALL_SLACK;
+	} else {
+		change.out = have - want;
+	}
+	return change;
+}
+
+static void begin_round(struct aero_balloon *balloon)
+{
+	aero_pages_rewind(&balloon->pages);
+	balloon->is_in_round = true;
+	balloon->is_round_ending = false;
+	balloon->is_round_out = false;
+	balloon->stage = balloon->size_limit - 1;
+	balloon->refused_now = 0;
+	balloon->round_frames = 0;
+	aero_balloon_rate_begin(balloon);
+}
+
+static uint64_t later(uint64_t now_ns, uint64_t delay_ns)
+{
+	return delay_ns < AERO_NEVER - now_ns ? now_ns + delay_ns : AERO_NEVER;
+}
+
+/* Asks what the host wants, and begins a round unless one runs. */
+static void ask(struct aero_balloon *balloon, uint64_t now_ns)
+{
+	uint64_t target = balloon->target;
+	enum aero_status status;
+
+	if (!balloon->is_in_round)
+		balloon->counters.rounds++;
+	status = balloon->config.channel->target(balloon->config.channel_ctx, true, &target);
+	balloon->poll_due_ns = later(now_ns, balloon->limits.poll_ns);
+	if (status) {
+		if (status == AERO_ERESET)
+			balloon->is_reset_required = true;
+		else if (balloon->poll_due_ns > now_ns + RETRY_NS)
+			balloon->poll_due_ns = now_ns + RETRY_NS;
+		balloon->stall = status == AERO_ERANGE ? AERO_STALL_LIMIT : AERO_STALL_REFUSED;
+		return;
+	}
+	if (!balloon->is_in_round)
+		begin_round(balloon);
+}
+
+/* The target may have moved with any answer of the host. */
+static void follow_target(struct aero_balloon *balloon)
+{
+	uint64_t target = balloon->target;
+
+	if (balloon->config.channel->target(balloon->config.channel_ctx, false, &target) ||
+	    target == balloon->target)
+		return;
+	balloon->target = target;
+	balloon->is_reached_told = false;
+	aero_balloon_tell(balloon, AERO_BALLOON_EVENT_TARGET, target);
+}
+
+static enum aero_progress move(struct aero_balloon *balloon, uint64_t now_ns)
+{
+	struct change change;
+
+	follow_target(balloon);
+	change = required(balloon, now_ns);
+	balloon->stall = change.why;
+	if (!change.in && !change.out)
+		return aero_balloon_is_flying(balloon, AERO_PAGES_RESTING) ? AERO_PROGRESS_WAIT
+									   : AERO_PROGRESS_DONE;
+	if (!change.out != !balloon->is_round_out) {
+		balloon->is_round_out = change.out;
+		balloon->stage = change.out ? 0 : balloon->size_limit - 1;
+		balloon->refused_now = 0;
+	}
+	if (aero_balloon_is_flying(balloon, change.in ? AERO_PAGES_LEAVING : AERO_PAGES_JOINING))
+		return AERO_PROGRESS_WAIT;
+	return change.in ? aero_balloon_inflate(balloon, change.in, now_ns)
+			 : aero_balloon_deflate(balloon, change.out, now_ns);
+}
+
+/* A batch of the round, or of what it leaves behind. Answers whether there is more at once. */
+static enum aero_progress go_on(struct aero_balloon *balloon, uint64_t now_ns)
+{
+	enum aero_progress progress;
+
+	if (!balloon->is_round_ending) {
+		progress = move(balloon, now_ns);
+		if (progress != AERO_PROGRESS_DONE)
+			return progress;
+		balloon->is_round_ending = true;
+		aero_balloon_rate_end(balloon);
+	}
+	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
+		return AERO_PROGRESS_WAIT;
+	if (aero_balloon_release(balloon))
+		return AERO_PROGRESS_MORE;
+	balloon->is_in_round = false;
+	return AERO_PROGRESS_DONE;
+}
+
+/* The oldest batch in flight is overdue at this time. */
+static uint64_t silent_due(const struct aero_balloon *balloon)
+{
+	uint64_t due = AERO_NEVER;
+	unsigned int i;
+
+	for (i = 0; i < balloon->batch_count; i++) {
+		const struct aero_balloon_batch *batch = &balloon->batch[i];
+		uint64_t end = later(batch->since_ns, balloon->config.silent_ns);
+
+		if (batch->is_flying && end < due)
+			due = end;
+	}
+	return due;
+}
+
+static uint64_t wait(struct aero_balloon *balloon, uint64_t now_ns)
+{
+	uint64_t due = silent_due(balloon);
+
+	if (now_ns < due)
+		return due;
+	balloon->stall = AERO_STALL_SILENT;
+	return AERO_NEVER;
+}
+
+/* When a round is to begin by itself. */
+static uint64_t idle_due(const struct aero_balloon *balloon)
+{
+	uint64_t due = balloon->poll_due_ns;
+
+	if (balloon->stall == AERO_STALL_COOLING && balloon->cool_until_ns < due)
+		due = balloon->cool_until_ns;
+	if (balloon->stall == AERO_STALL_NO_MEMORY && balloon->backoff_until_ns < due)
+		due = balloon->backoff_until_ns;
+	return due;
+}
+
+static bool is_limits_sane(const struct aero_channel_limits *limits)
+{
+	return (limits->orders & 1) && limits->batch_blocks && limits->in_flight &&
+	       limits->batch_blocks <= AERO_PAGES_LIST_MAX;
+}
+
+/* Negotiates, with an empty balloon. */
+static uint64_t start(struct aero_balloon *balloon, uint64_t now_ns)
+{
+	struct aero_channel_limits *limits = &balloon->limits;
+	enum aero_status status = AERO_ENOMEM;
+
+	balloon->is_reset_required = false;
+	if (aero_balloon_add_slots(balloon, 1))
+		status = balloon->config.channel->start(balloon->config.channel_ctx, limits);
+	if (!status && !is_limits_sane(limits))
+		status = AERO_EINVAL;
+	/* A reset while it starts is one attempt that failed, or it would go on for ever. */
+	if (status || balloon->is_reset_required) {
+		balloon->is_reset_required = true;
+		balloon->is_disarmed = false;
+		balloon->retry_ns = now_ns + RETRY_NS;
+		balloon->stall =
+			status == AERO_EREFUSED ? AERO_STALL_UNSUPPORTED : AERO_STALL_RESET;
+		return balloon->retry_ns;
+	}
+	aero_balloon_add_slots(balloon, limits->in_flight);
+	balloon->size_limit = balloon->pages.size_count;
+	while (!(limits->orders >> balloon->pages.size[balloon->size_limit - 1].order & 1))
+		balloon->size_limit--;
+	balloon->is_started = true;
+	balloon->is_disarmed = false;
+	balloon->counters.resets++;
+	balloon->poll_due_ns = now_ns;
+	aero_balloon_tell(balloon, AERO_BALLOON_EVENT_STARTED, 0);
+	return now_ns;
+}
+
+/* After a reset: no wake-ups, nothing in flight, nothing held, an empty balloon, a new start. */
+static uint64_t restart(struct aero_balloon *balloon, uint64_t now_ns)
+{
+	if (now_ns < balloon->retry_ns)
+		return balloon->retry_ns;
+	if (balloon->stall != AERO_STALL_UNSUPPORTED)
+		balloon->stall = AERO_STALL_RESET;
+	if (!balloon->is_disarmed) {
+		if (balloon->is_started)
+			aero_balloon_tell(balloon, AERO_BALLOON_EVENT_RESET,
+					  aero_pages_frames(&balloon->pages));
+		balloon->is_started = false;
+		balloon->config.channel->disarm(balloon->config.channel_ctx);
+		balloon->is_disarmed = true;
+		balloon->is_in_round = false;
+		balloon->is_reached_told = false;
+		aero_balloon_collect(balloon);
+	}
+	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
+		return wait(balloon, now_ns);
+	if (aero_balloon_release(balloon) || aero_balloon_pop(balloon))
+		return now_ns;
+	if (aero_pages_frames(&balloon->pages)) {
+		balloon->stall = AERO_STALL_ISOLATED;
+		return now_ns + ISOLATED_NS;
+	}
+	return start(balloon, now_ns);
+}
+
+static uint64_t work(struct aero_balloon *balloon, uint64_t now_ns)
+{
+	aero_balloon_collect(balloon);
+	if (balloon->is_stopped || balloon->is_frozen) {
+		balloon->stall = AERO_STALL_INHIBITED;
+		return AERO_NEVER;
+	}
+	if (balloon->is_reset_required)
+		return restart(balloon, now_ns);
+	if (aero_flag_take(&balloon->notified) ||
+	    (!balloon->is_in_round && now_ns >= idle_due(balloon)))
+		ask(balloon, now_ns);
+	if (balloon->is_in_round && !balloon->is_reset_required) {
+		switch (go_on(balloon, now_ns)) {
+		case AERO_PROGRESS_MORE:
+			return now_ns;
+		case AERO_PROGRESS_WAIT:
+			return wait(balloon, now_ns);
+		case AERO_PROGRESS_DONE:
+			break;
+		}
+	}
+	return balloon->is_reset_required ? now_ns : idle_due(balloon);
+}
+
+static bool is_settled(enum aero_stall stall)
+{
+	return stall == AERO_STALL_NONE || stall == AERO_STALL_SLACK;
+}
+
+/* Says what has changed for those who watch. */
+static void tell_changes(struct aero_balloon *balloon)
+{
+	if (is_settled(balloon->stall) && !balloon->is_reached_told) {
+		balloon->is_reached_told = true;
+		aero_balloon_tell(balloon, AERO_BALLOON_EVENT_REACHED,
+				  aero_pages_frames(&balloon->pages));
+	}
+	if (balloon->stall == balloon->told || balloon->stall == AERO_STALL_WORKING)
+		return;
+	balloon->told = balloon->stall;
+	if (!is_settled(balloon->stall))
+		aero_balloon_tell(balloon, AERO_BALLOON_EVENT_STALLED, balloon->stall);
+}
+
+uint64_t aero_balloon_step(struct aero_balloon *balloon, uint64_t now_ns)
+{
+	uint64_t due;
+
+	if (!aero_balloon_enter(balloon))
+		return now_ns + BUSY_NS;
+	due = work(balloon, now_ns);
+	tell_changes(balloon);
+	/* A doorbell in the meantime. */
+	if (!balloon->is_frozen && !balloon->is_stopped &&
+	    aero_flag_is_raised(&balloon->notified) && !balloon->is_reset_required)
+		due = now_ns;
+	aero_balloon_exit(balloon);
+	return due;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine: batches on their way, and frames that are held for the length of a round. */
+#include "balloon_internal.h"
+
+struct aero_balloon_batch *aero_balloon_slot(struct aero_balloon *balloon)
+{
+	unsigned int i;
+
+	for (i = 0; i < balloon->batch_count; i++)
+		if (!balloon->batch[i].is_flying)
+			return &balloon->batch[i];
+	return NULL;
+}
+
+bool aero_balloon_add_slots(struct aero_balloon *balloon, uint32_t count)
+{
+	const struct aero_port *port = balloon->config.port;
+
+	if (count > balloon->config.batches)
+		count = balloon->config.batches;
+	while (balloon->batch_count < count) {
+		void *page = port->page_get(port->ctx);
+
+		if (!page)
+			break;
+		aero_pages_list_init(&balloon->batch[balloon->batch_count++].list, page);
+	}
+	return balloon->batch_count;
+}
+
+bool aero_balloon_is_flying(const struct aero_balloon *balloon, enum aero_pages_move move)
+{
+	unsigned int i;
+
+	for (i = 0; i < balloon->batch_count; i++)
+		if (balloon->batch[i].is_flying &&
+		    (move == AERO_PAGES_RESTING || balloon->batch[i].list.move == move))
+			return true;
+	return false;
+}
+
+static void free_refused(struct aero_balloon *balloon, struct aero_pages_list *list)
+{
+	balloon->counters.size[list->size].refused_freed += list->count;
+	aero_pages_free(&balloon->pages, list);
+}
+
+/* Keeps what the host refused until the round ends, so that the kernel does not offer it again. */
+static void keep_refused(struct aero_balloon *balloon, struct aero_pages_list *list)
+{
+	struct aero_pages *pages = &balloon->pages;
+	unsigned int order = pages->size[list->size].order;
+	uintptr_t state = aero_pages_lock(pages);
+	uint64_t done;
+
+	balloon->refused_now += list->count;
+	while (list->count) {
+		struct aero_range one = { list->frames[list->count - 1] >> order, 1 };
+
+		if (aero_pages_insert(pages, &balloon->refused[list->size], one, &done, &state))
+			break;
+		list->count--;
+	}
+	aero_pages_unlock(pages, state);
+	if (list->count)
+		free_refused(balloon, list);
+}
+
+/* The host has answered for a batch. Answers how many of its blocks went. */
+static uint32_t finish(struct aero_balloon *balloon, struct aero_balloon_batch *batch,
+		       enum aero_status status)
+{
+	struct aero_pages_list *list = &batch->list;
+	struct aero_balloon_size_counters *counters = &balloon->counters.size[list->size];
+	uint32_t went, i;
+
+	batch->is_flying = false;
+	if (status == AERO_ERESET)
+		balloon->is_reset_required = true;
+	if (status)
+		balloon->is_round_ending = true;
+	for (i = 0; status && i < list->count; i++)
+		aero_pages_refuse(list, i);
+	counters->refused += list->refused_count;
+	if (list->move == AERO_PAGES_JOINING) {
+		went = aero_pages_joined(&balloon->pages, list);
+		if (list->count)
+			keep_refused(balloon, list);
+	} else {
+		went = aero_pages_left(&balloon->pages, list);
+		counters->freed += went;
+		aero_pages_free(&balloon->pages, list);
+	}
+	if (status)
+		balloon->stall = AERO_STALL_REFUSED;
+	return went;
+}
+
+uint32_t aero_balloon_submit(struct aero_balloon *balloon, struct aero_balloon_batch *batch,
+			     uint64_t now_ns)
+{
+	enum aero_status status;
+
+	batch->since_ns = now_ns;
+	batch->is_flying = true;
+	status = balloon->config.channel->submit(balloon->config.channel_ctx, batch);
+	return status == AERO_EAGAIN ? 0 : finish(balloon, batch, status);
+}
+
+void aero_balloon_collect(struct aero_balloon *balloon)
+{
+	const struct aero_channel_ops *channel = balloon->config.channel;
+	struct aero_balloon_batch *batch;
+	enum aero_status status;
+
+	while (channel->complete) {
+		batch = channel->complete(balloon->config.channel_ctx, &status);
+		if (!batch)
+			break;
+		finish(balloon, batch, status);
+	}
+}
+
+/* Takes up to count members of one of our own sets. */
+static uint32_t take(struct aero_balloon *balloon, struct aero_frame_set *set, unsigned int order,
+		     aero_frame *out, uint32_t count)
+{
+	uintptr_t state = aero_pages_lock(&balloon->pages);
+	struct aero_range run;
+	uint32_t taken = 0;
+	uint64_t i;
+
+	while (taken < count && aero_frame_set_take_first(set, count - taken, &run))
+		for (i = 0; i < run.count; i++)
+			out[taken++] = (run.first + i) << order;
+	aero_pages_unlock(&balloon->pages, state);
+	return taken;
+}
+
+uint32_t aero_balloon_pool_take(struct aero_balloon *balloon, aero_frame *out, uint32_t count)
+{
+	if (!aero_frame_set_count(&balloon->pool))
+		return 0;
+	return take(balloon, &balloon->pool, 0, out, count);
+}
+
+/* The block's frames, one by one, or false where there is no memory to remember them. */
+static bool split_block(struct aero_balloon *balloon, unsigned int order, aero_frame first)
+{
+	const struct aero_port *port = balloon->config.port;
+	struct aero_range frames = { first, (uint64_t)1 << order };
+	uintptr_t state = aero_pages_lock(&balloon->pages);
+	enum aero_status status;
+	uint64_t done;
+
+	status = aero_pages_insert(&balloon->pages, &balloon->pool, frames, &done, &state);
+	if (status && done) {
+		frames.count = done;
+		aero_frame_set_remove(&balloon->pool, frames);
+	}
+	aero_pages_unlock(&balloon->pages, state);
+	if (!status && port->split)
+		port->split(port->ctx, order, first);
+	return !status;
+}
+
+void aero_balloon_split(struct aero_balloon *balloon, unsigned int size)
+{
+	struct aero_balloon_batch *slot = aero_balloon_slot(balloon);
+	unsigned int order = balloon->pages.size[size].order;
+	uint32_t i, whole = 0;
+
+	while (slot && aero_frame_set_count(&balloon->refused[size])) {
+		struct aero_pages_list *list = &slot->list;
+
+		list->size = size;
+		list->count = take(balloon, &balloon->refused[size], order, list->frames,
+				   AERO_PAGES_LIST_MAX);
+		for (i = 0; i < list->count; i++)
+			if (!split_block(balloon, order, list->frames[i]))
+				list->frames[whole++] = list->frames[i];
+		list->count = whole;
+		if (whole)
+			free_refused(balloon, list);
+		whole = 0;
+	}
+}
+
+bool aero_balloon_release(struct aero_balloon *balloon)
+{
+	struct aero_balloon_batch *slot = aero_balloon_slot(balloon);
+	struct aero_pages_list *list;
+	unsigned int i;
+
+	if (!slot)
+		return false;
+	list = &slot->list;
+	for (i = 0; i < balloon->pages.size_count; i++) {
+		list->size = i;
+		list->count = take(balloon, &balloon->refused[i], balloon->pages.size[i].order,
+				   list->frames, AERO_PAGES_LIST_MAX);
+		if (list->count) {
+			free_refused(balloon, list);
+			return true;
+		}
+	}
+	list->size = 0;
+	list->count = aero_balloon_pool_take(balloon, list->frames, AERO_PAGES_LIST_MAX);
+	if (!list->count)
+		return false;
+	aero_pages_free(&balloon->pages, list);
+	return true;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine: batches on their way out, asked for by the host, by the kernel, or by a reset. */
+#include "balloon_internal.h"
+
+enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t frames,
+					uint64_t now_ns)
+{
+	struct aero_balloon_batch *batch = aero_balloon_slot(balloon);
+	uint32_t blocks = aero_balloon_blocks(balloon, balloon->stage, frames), found;
+
+	if (!batch)
+		return AERO_PROGRESS_WAIT;
+	found = aero_pages_leave(&balloon->pages, &batch->list, balloon->stage, blocks);
+	if (found) {
+		aero_balloon_submit(balloon, batch, now_ns);
+		if (balloon->is_round_ending)
+			return AERO_PROGRESS_DONE;
+	}
+	if (found == blocks && (batch->is_flying || !batch->list.refused_count))
+		return AERO_PROGRESS_MORE;
+	if (balloon->stage + 1 < balloon->size_limit) {
+		balloon->stage++;
+		return AERO_PROGRESS_MORE;
+	}
+	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
+		return AERO_PROGRESS_WAIT;
+	balloon->stall = found ? AERO_STALL_REFUSED : AERO_STALL_ISOLATED;
+	return AERO_PROGRESS_DONE;
+}
+
+bool aero_balloon_pop(struct aero_balloon *balloon)
+{
+	struct aero_balloon_batch *batch = aero_balloon_slot(balloon);
+	unsigned int i;
+
+	for (i = 0; batch && i < balloon->pages.size_count; i++) {
+		struct aero_pages_list *list = &batch->list;
+
+		if (!aero_pages_dequeue(&balloon->pages, list, i, AERO_PAGES_LIST_MAX))
+			continue;
+		balloon->counters.size[i].freed += list->count;
+		aero_pages_free(&balloon->pages, list);
+		return true;
+	}
+	return false;
+}
+
+/* Blocks of one size until enough frames are tried; answers how many frames came. */
+static uint64_t reclaim_size(struct aero_balloon *balloon, unsigned int size, uint64_t now_ns,
+			     uint64_t *frames)
+{
+	unsigned int order = balloon->pages.size[size].order;
+	struct aero_balloon_batch *batch;
+	uint64_t freed = 0, tried;
+	uint32_t found, blocks;
+
+	while (*frames && !balloon->is_reset_required) {
+		batch = aero_balloon_slot(balloon);
+		if (!batch)
+			break;
+		blocks = aero_balloon_blocks(balloon, size, *frames);
+		found = aero_pages_leave(&balloon->pages, &batch->list, size, blocks);
+		if (!found)
+			break;
+		freed += (uint64_t)aero_balloon_submit(balloon, batch, now_ns) << order;
+		tried = (uint64_t)found << order;
+		*frames -= tried < *frames ? tried : *frames;
+		if (found < blocks)
+			break;
+	}
+	return freed;
+}
+
+static uint64_t reclaim(struct aero_balloon *balloon, enum aero_reclaim kind, uint64_t frames,
+			uint64_t now_ns)
+{
+	unsigned int i, count = balloon->size_limit;
+	bool was_ending = balloon->is_round_ending;
+	uint64_t freed = 0;
+
+	balloon->counters.reclaims++;
+	aero_pages_rewind(&balloon->pages);
+	for (i = 0; i < count; i++)
+		freed += reclaim_size(balloon, kind == AERO_RECLAIM_OOM ? count - 1 - i : i, now_ns,
+				      &frames);
+	aero_pages_rewind(&balloon->pages);
+	balloon->counters.reclaimed_frames += freed;
+	balloon->cool_until_ns = now_ns + balloon->config.cooldown_ns;
+	balloon->is_round_ending = was_ending;
+	return freed;
+}
+
+enum aero_status aero_balloon_reclaim(struct aero_balloon *balloon, enum aero_reclaim kind,
+				      uint64_t frames, uint64_t now_ns, uint64_t *out_frames)
+{
+	enum aero_status status = AERO_EAGAIN;
+
+	*out_frames = 0;
+	if (!aero_balloon_enter(balloon))
+		return AERO_EAGAIN;
+	if (balloon->is_started && !balloon->is_reset_required && !balloon->is_frozen &&
+	    !balloon->is_stopped && aero_balloon_slot(balloon)) {
+		*out_frames = reclaim(balloon, kind, frames, now_ns);
+		status = *out_frames || !frames ? AERO_OK : AERO_EREFUSED;
+		if (aero_balloon_is_flying(balloon, AERO_PAGES_LEAVING))
+			status = AERO_OK;
+	}
+	aero_balloon_exit(balloon);
+	return status;
+}
+
+uint64_t aero_balloon_frames(const struct aero_balloon *balloon)
+{
+	return aero_pages_frames(&balloon->pages);
+}

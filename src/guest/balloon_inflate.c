@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine: one batch on its way in. */
+#include "balloon_internal.h"
+
+/* How many blocks of the stage's size to ask for; 0: none fits, smaller ones are to be used. */
+static uint32_t wanted(const struct aero_balloon *balloon, uint64_t frames)
+{
+	unsigned int order = balloon->pages.size[balloon->stage].order;
+	uint64_t left = aero_balloon_rate_left(balloon);
+
+	if (frames > left)
+		frames = left;
+	/* Where an excess is left alone, the last block may pass the target. */
+	if (balloon->limits.slack_frames < ((uint64_t)1 << order) - 1)
+		frames = frames >> order << order;
+	return aero_balloon_blocks(balloon, balloon->stage, frames);
+}
+
+/* Fills a list: with frames of split blocks, then from the kernel. False: the kernel has no more. */
+static bool fill(struct aero_balloon *balloon, struct aero_pages_list *list, uint32_t blocks)
+{
+	struct aero_balloon_size_counters *counters = &balloon->counters.size[balloon->stage];
+	bool is_large = balloon->stage;
+	uint32_t asked, got;
+
+	list->size = balloon->stage;
+	list->count = is_large ? 0 : aero_balloon_pool_take(balloon, list->frames, blocks);
+	asked = blocks - list->count;
+	if (!asked)
+		return true;
+	got = aero_pages_alloc(&balloon->pages, list, balloon->stage,
+			       is_large || !balloon->is_sleeping ? AERO_EFFORT_SPARE
+								 : AERO_EFFORT_RECLAIM,
+			       blocks);
+	counters->allocs += got + (got < asked);
+	counters->alloc_failures += got < asked;
+	balloon->round_frames += (uint64_t)got << balloon->pages.size[balloon->stage].order;
+	return got == asked;
+}
+
+static void back_off(struct aero_balloon *balloon, uint64_t now_ns)
+{
+	const struct aero_balloon_config *config = &balloon->config;
+
+	balloon->backoff_ns *= 2;
+	if (balloon->backoff_ns < config->backoff_min_ns)
+		balloon->backoff_ns = config->backoff_min_ns;
+	if (balloon->backoff_ns > config->backoff_max_ns)
+		balloon->backoff_ns = config->backoff_max_ns;
+	balloon->backoff_until_ns = now_ns + balloon->backoff_ns;
+	balloon->counters.backoffs++;
+	balloon->stall = AERO_STALL_NO_MEMORY;
+}
+
+/* After a batch: the same size again, a smaller one, or the end of the round. */
+static enum aero_progress next_stage(struct aero_balloon *balloon, bool is_short, uint64_t now_ns)
+{
+	bool is_refused = balloon->refused_now >= balloon->config.refusal_limit;
+
+	if (balloon->is_round_ending)
+		return AERO_PROGRESS_DONE;
+	if (!is_short && !is_refused)
+		return AERO_PROGRESS_MORE;
+	if (balloon->stage) {
+		aero_balloon_split(balloon, balloon->stage);
+		balloon->stage--;
+		balloon->refused_now = 0;
+		return AERO_PROGRESS_MORE;
+	}
+	if (is_refused) {
+		balloon->stall = AERO_STALL_REFUSED;
+		return AERO_PROGRESS_DONE;
+	}
+	if (aero_balloon_rate_failed(balloon))
+		return AERO_PROGRESS_MORE;
+	back_off(balloon, now_ns);
+	return AERO_PROGRESS_DONE;
+}
+
+/* Blocks that the core will not have: they are in the balloon, says its own record. */
+static void reject(struct aero_balloon *balloon, struct aero_pages_list *list)
+{
+	const struct aero_port *port = balloon->config.port;
+
+	if (port->log)
+		port->log(port->ctx, AERO_LOG_ERROR,
+			  "balloon: the kernel gave a block that is in the balloon already, or is "
+			  "not aligned; blocks are lost");
+	list->count = 0;
+}
+
+enum aero_progress aero_balloon_inflate(struct aero_balloon *balloon, uint64_t frames,
+					uint64_t now_ns)
+{
+	struct aero_balloon_batch *batch = aero_balloon_slot(balloon);
+	uint32_t blocks = wanted(balloon, frames);
+	enum aero_status status;
+	bool is_short;
+
+	if (!batch)
+		return AERO_PROGRESS_WAIT;
+	if (!blocks) {
+		if (balloon->stage && aero_balloon_rate_left(balloon)) {
+			balloon->stage--;
+			return AERO_PROGRESS_MORE;
+		}
+		balloon->stall = AERO_STALL_RATE;
+		return AERO_PROGRESS_DONE;
+	}
+	is_short = !fill(balloon, &batch->list, blocks);
+	if (!batch->list.count)
+		return next_stage(balloon, true, now_ns);
+	status = aero_pages_join(&balloon->pages, &batch->list);
+	if (status == AERO_ENOMEM) {
+		aero_pages_free(&balloon->pages, &batch->list);
+		balloon->stage = 0;
+		balloon->is_sleeping = true;
+		return next_stage(balloon, true, now_ns);
+	}
+	if (status) {
+		reject(balloon, &batch->list);
+		return AERO_PROGRESS_DONE;
+	}
+	aero_balloon_submit(balloon, batch, now_ns);
+	if (!is_short && !balloon->stage)
+		balloon->backoff_ns = 0;
+	return next_stage(balloon, is_short, now_ns);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef AERO_GUEST_BALLOON_INTERNAL_H
+#define AERO_GUEST_BALLOON_INTERNAL_H
+
+/* What the files of the engine share. All but enter() is for whoever has entered. */
+
+#include <aerostat/guest/balloon_kernel.h>
+
+#include "pages_internal.h"
+
+/* What a piece of work answers. */
+enum aero_progress {
+	AERO_PROGRESS_MORE, /* go on at once */
+	AERO_PROGRESS_WAIT, /* for batches in flight */
+	AERO_PROGRESS_DONE, /* nothing more to do in this round */
+};
+
+/* balloon.c */
+
+/* Whether the caller may work on the balloon; false while another does. Pairs with exit(). */
+bool aero_balloon_enter(struct aero_balloon *balloon);
+void aero_balloon_exit(struct aero_balloon *balloon);
+
+void aero_balloon_tell(struct aero_balloon *balloon, enum aero_balloon_event_kind kind,
+		       uint64_t value);
+
+/* balloon_batch.c: batches, and frames held for the length of a round. */
+
+struct aero_balloon_batch *aero_balloon_slot(struct aero_balloon *balloon);
+bool aero_balloon_add_slots(struct aero_balloon *balloon, uint32_t count);
+bool aero_balloon_is_flying(const struct aero_balloon *balloon, enum aero_pages_move move);
+
+/* Hands a batch to the host. Answers how many of its blocks went, 0 while it is in flight. */
+uint32_t aero_balloon_submit(struct aero_balloon *balloon, struct aero_balloon_batch *batch,
+			     uint64_t now_ns);
+
+/* Takes answers of batches that were in flight. */
+void aero_balloon_collect(struct aero_balloon *balloon);
+
+/* Up to count frames of split blocks; answers how many. */
+uint32_t aero_balloon_pool_take(struct aero_balloon *balloon, aero_frame *out, uint32_t count);
+
+/* Splits what the host refused of a block size; its frames are offered one by one. */
+void aero_balloon_split(struct aero_balloon *balloon, unsigned int size);
+
+/* Frees a batch of what is held for the round; false: nothing was. */
+bool aero_balloon_release(struct aero_balloon *balloon);
+
+/* balloon_inflate.c */
+
+enum aero_progress aero_balloon_inflate(struct aero_balloon *balloon, uint64_t frames,
+					uint64_t now_ns);
+
+/* balloon_deflate.c */
+
+enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t frames,
+					uint64_t now_ns);
+
+/* Gives a batch back to the kernel without telling the host; false: there was none. */
+bool aero_balloon_pop(struct aero_balloon *balloon);
+
+/* Blocks of a size that make up frames, rounded up, at most a batch. */
+static inline uint32_t aero_balloon_blocks(const struct aero_balloon *balloon, unsigned int size,
+					   uint64_t frames)
+{
+	unsigned int order = balloon->pages.size[size].order;
+	uint64_t blocks = (frames + ((uint64_t)1 << order) - 1) >> order;
+
+	return blocks < balloon->limits.batch_blocks ? (uint32_t)blocks
+						     : balloon->limits.batch_blocks;
+}
+
+/* balloon_rate.c */
+
+void aero_balloon_rate_init(struct aero_balloon *balloon);
+
+/* At the begin of a round and at its end. */
+void aero_balloon_rate_begin(struct aero_balloon *balloon);
+void aero_balloon_rate_end(struct aero_balloon *balloon);
+
+/* Frames that this round may still allocate. */
+uint64_t aero_balloon_rate_left(const struct aero_balloon *balloon);
+
+/* An allocation of single frames failed; answers whether to go on with a sleeping one. */
+bool aero_balloon_rate_failed(struct aero_balloon *balloon);
+
+#endif

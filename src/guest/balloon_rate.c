@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine: how many frames a round may allocate, and whether it may sleep for them. */
+#include "balloon_internal.h"
+
+static uint32_t or_default(uint32_t value, uint32_t otherwise)
+{
+	return value ? value : otherwise;
+}
+
+void aero_balloon_rate_init(struct aero_balloon *balloon)
+{
+	struct aero_balloon_rates *rates = &balloon->config.rates;
+
+	rates->spare_frames = or_default(rates->spare_frames, 16384);
+	rates->sleep_min = or_default(rates->sleep_min, 512);
+	rates->sleep_max = or_default(rates->sleep_max, 2048);
+	rates->step = or_default(rates->step, 16);
+	rates->slow_rounds = or_default(rates->slow_rounds, 4);
+	balloon->rate = rates->sleep_max;
+}
+
+void aero_balloon_rate_begin(struct aero_balloon *balloon)
+{
+	balloon->is_sleeping = !balloon->config.rates.is_limited || balloon->slow_rounds;
+	if (balloon->slow_rounds) {
+		balloon->slow_rounds--;
+		balloon->stage = 0;
+	}
+}
+
+uint64_t aero_balloon_rate_left(const struct aero_balloon *balloon)
+{
+	const struct aero_balloon_rates *rates = &balloon->config.rates;
+	uint64_t budget = balloon->is_sleeping ? balloon->rate : rates->spare_frames;
+
+	if (!rates->is_limited)
+		return UINT64_MAX;
+	return budget > balloon->round_frames ? budget - balloon->round_frames : 0;
+}
+
+bool aero_balloon_rate_failed(struct aero_balloon *balloon)
+{
+	const struct aero_balloon_rates *rates = &balloon->config.rates;
+
+	if (!rates->is_limited)
+		return false;
+	if (!balloon->is_sleeping) {
+		balloon->is_sleeping = true;
+		balloon->slow_rounds = rates->slow_rounds;
+		return true;
+	}
+	balloon->rate /= 2;
+	if (balloon->rate < rates->sleep_min)
+		balloon->rate = rates->sleep_min;
+	return false;
+}
+
+void aero_balloon_rate_end(struct aero_balloon *balloon)
+{
+	const struct aero_balloon_rates *rates = &balloon->config.rates;
+	uint32_t multiple;
+
+	if (!rates->is_limited || !balloon->is_sleeping || balloon->is_round_out ||
+	    balloon->stall == AERO_STALL_NO_MEMORY || balloon->round_frames < balloon->rate)
+		return;
+	/* A sleeping round allocates at most rate frames and one block. */
+	multiple = (uint32_t)balloon->round_frames / balloon->rate;
+	balloon->rate += rates->step * multiple;
+	if (balloon->rate > rates->sleep_max)
+		balloon->rate = rates->sleep_max;
+}

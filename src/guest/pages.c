@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/* The page core: blocks come, go, and are in flight in between. */
+#include "pages_internal.h"
+
+/* Spare nodes kept, so that a balloon that moves up and down asks the port for nothing. */
+#define SPARES_KEPT 4
+
+static void *spare_get(void *ctx)
+{
+	struct aero_pages *pages = ctx;
+	void *page = pages->spare;
+
+	if (!page)
+		return NULL;
+	memcpy(&pages->spare, page, sizeof(pages->spare));
+	pages->spare_count--;
+	return page;
+}
+
+static void spare_put(void *ctx, void *page)
+{
+	struct aero_pages *pages = ctx;
+
+	memcpy(page, &pages->spare, sizeof(pages->spare));
+	pages->spare = page;
+	pages->spare_count++;
+}
+
+enum aero_status aero_pages_refill(struct aero_pages *pages)
+{
+	void *page = pages->port->page_get(pages->port->ctx);
+	uintptr_t state;
+
+	if (!page)
+		return AERO_ENOMEM;
+	state = aero_pages_lock(pages);
+	spare_put(pages, page);
+	aero_pages_unlock(pages, state);
+	return AERO_OK;
+}
+
+static void trim_to(struct aero_pages *pages, unsigned int kept)
+{
+	while (pages->spare_count > kept) {
+		uintptr_t state = aero_pages_lock(pages);
+		void *page = pages->spare_count > kept ? spare_get(pages) : NULL;
+
+		aero_pages_unlock(pages, state);
+		if (page)
+			pages->port->page_put(pages->port->ctx, page);
+	}
+}
+
+void aero_pages_trim(struct aero_pages *pages)
+{
+	trim_to(pages, SPARES_KEPT);
+}
+
+static bool is_port_complete(const struct aero_port *port)
+{
+	return port->alloc && port->free && port->managed_frames && port->page_get &&
+	       port->page_put && port->page_frame && !port->lock == !port->unlock;
+}
+
+enum aero_status aero_pages_init(struct aero_pages *pages, const struct aero_port *port,
+				 uint32_t orders)
+{
+	struct aero_node_source nodes = { pages, spare_get, spare_put };
+	unsigned int order;
+
+	if (!is_port_complete(port) || !(orders & 1) || (orders & ~port->orders) ||
+	    aero_popcount(orders) > AERO_PAGES_SIZES)
+		return AERO_EINVAL;
+	memset(pages, 0, sizeof(*pages));
+	pages->port = port;
+	for (order = 0; order < 32; order++) {
+		struct aero_pages_size *size = &pages->size[pages->size_count];
+
+		if (!(orders >> order & 1))
+			continue;
+		size->order = order;
+		aero_frame_set_init(&size->lent, &nodes);
+		aero_frame_set_init(&size->isolated, &nodes);
+		pages->size_count++;
+	}
+	return AERO_OK;
+}
+
+void aero_pages_fini(struct aero_pages *pages)
+{
+	unsigned int i;
+
+	for (i = 0; i < pages->size_count; i++) {
+		aero_frame_set_fini(&pages->size[i].lent);
+		aero_frame_set_fini(&pages->size[i].isolated);
+	}
+	trim_to(pages, 0);
+}
+
+struct aero_pages_size *aero_pages_find(struct aero_pages *pages, unsigned int order,
+					aero_frame frame)
+{
+	unsigned int i;
+
+	if (order < 32 && (frame & ((1ull << order) - 1)))
+		return NULL;
+	for (i = 0; i < pages->size_count; i++)
+		if (pages->size[i].order == order)
+			return &pages->size[i];
+	return NULL;
+}
+
+void aero_pages_list_init(struct aero_pages_list *list, aero_frame *frames)
+{
+	memset(list, 0, sizeof(*list));
+	list->frames = frames;
+}
+
+void aero_pages_refuse(struct aero_pages_list *list, uint32_t index)
+{
+	uint32_t *word = &list->refused[index / 32];
+	uint32_t bit = 1u << index % 32;
+
+	list->refused_count += !(*word & bit);
+	*word |= bit;
+}
+
+static bool is_refused(const struct aero_pages_list *list, uint32_t index)
+{
+	return list->refused[index / 32] >> index % 32 & 1;
+}
+
+uint32_t aero_pages_alloc(struct aero_pages *pages, struct aero_pages_list *list, unsigned int size,
+			  enum aero_effort effort, uint32_t count)
+{
+	const struct aero_port *port = pages->port;
+	size_t got;
+
+	if (count > AERO_PAGES_LIST_MAX)
+		count = AERO_PAGES_LIST_MAX;
+	if (list->count >= count || (list->count && list->size != size))
+		return 0;
+	list->size = size;
+	got = port->alloc(port->ctx, pages->size[size].order, effort, list->frames + list->count,
+			  count - list->count);
+	list->count += (uint32_t)got;
+	return (uint32_t)got;
+}
+
+void aero_pages_free(struct aero_pages *pages, struct aero_pages_list *list)
+{
+	const struct aero_port *port = pages->port;
+
+	if (list->count)
+		port->free(port->ctx, pages->size[list->size].order, list->frames, list->count);
+	list->count = 0;
+}
+
+void aero_pages_mark(const struct aero_pages *pages, unsigned int order, const aero_frame *frames,
+		     size_t count, bool is_lent)
+{
+	const struct aero_port *port = pages->port;
+
+	if (port->set_offline && count)
+		port->set_offline(port->ctx, order, frames, count, is_lent);
+	if (port->adjust_managed && count)
+		port->adjust_managed(port->ctx, order, frames, count, is_lent);
+}
+
+void aero_pages_fly(struct aero_pages *pages, struct aero_pages_list *list,
+		    enum aero_pages_move move)
+{
+	aero_frame lowest = list->frames[0], highest = lowest;
+	uint32_t i;
+
+	for (i = 1; i < list->count; i++) {
+		if (list->frames[i] < lowest)
+			lowest = list->frames[i];
+		else if (list->frames[i] > highest)
+			highest = list->frames[i];
+	}
+	list->lowest = lowest;
+	list->highest = highest;
+	list->move = move;
+	list->refused_count = 0;
+	memset(list->refused, 0, sizeof(list->refused));
+	list->next = pages->flying;
+	pages->flying = list;
+}
+
+void aero_pages_land(struct aero_pages *pages, struct aero_pages_list *list)
+{
+	struct aero_pages_list **link = &pages->flying;
+
+	while (*link != list)
+		link = &(*link)->next;
+	*link = list->next;
+	list->next = NULL;
+	list->move = AERO_PAGES_RESTING;
+}
+
+/* The run of blocks that begins with frames[from], in ascending or descending order. */
+static uint32_t run_at(const struct aero_pages_list *list, unsigned int order, uint32_t from,
+		       struct aero_range *out)
+{
+	const aero_frame *frames = list->frames;
+	aero_frame step = (aero_frame)1 << order, last = frames[from];
+	uint32_t end = from + 1;
+
+	if (end < list->count && frames[end] + step == last)
+		step = 0 - step;
+	while (end < list->count && frames[end] == last + step)
+		last = frames[end++];
+	out->first = (last < frames[from] ? last : frames[from]) >> order;
+	out->count = end - from;
+	return end;
+}
+
+enum aero_status aero_pages_insert(struct aero_pages *pages, struct aero_frame_set *set,
+				   struct aero_range blocks, uint64_t *done, uintptr_t *state)
+{
+	enum aero_status status;
+	uint64_t added;
+
+	*done = 0;
+	for (;;) {
+		struct aero_range rest = { blocks.first + *done, blocks.count - *done };
+
+		status = aero_frame_set_insert(set, rest, &added);
+		*done += added;
+		if (status != AERO_ENOMEM)
+			return status;
+		aero_pages_unlock(pages, *state);
+		status = aero_pages_refill(pages);
+		*state = aero_pages_lock(pages);
+		if (status)
+			return status;
+	}
+}
+
+/* Takes the blocks frames[0 .. count) out of the set again. */
+static void remove_blocks(struct aero_pages_size *size, const struct aero_pages_list *list,
+			  uint32_t count)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		struct aero_range one = { aero_pages_block(size, list->frames[i]), 1 };
+
+		aero_frame_set_remove(&size->lent, one);
+	}
+}
+
+/* Adds all blocks of a list to the set, or none. *state as of aero_pages_insert(). */
+static enum aero_status insert_list(struct aero_pages *pages, struct aero_pages_list *list,
+				    uintptr_t *state)
+{
+	struct aero_pages_size *size = &pages->size[list->size];
+	enum aero_status status = AERO_OK;
+	uint32_t from, to;
+	uint64_t done = 0;
+
+	for (from = 0; from < list->count; from = to) {
+		struct aero_range run;
+
+		done = 0;
+		to = run_at(list, size->order, from, &run);
+		if ((list->frames[from] & (((aero_frame)1 << size->order) - 1)) ||
+		    aero_frame_set_count_in(&size->lent, run))
+			status = AERO_EINVAL;
+		else
+			status = aero_pages_insert(pages, &size->lent, run, &done, state);
+		if (!status)
+			continue;
+		if (done) {
+			run.count = done;
+			aero_frame_set_remove(&size->lent, run);
+		}
+		remove_blocks(size, list, from);
+		return status == AERO_ERANGE ? AERO_EINVAL : status;
+	}
+	return AERO_OK;
+}
+
+enum aero_status aero_pages_join(struct aero_pages *pages, struct aero_pages_list *list)
+{
+	enum aero_status status;
+	uintptr_t state;
+
+	if (!list->count)
+		return AERO_OK;
+	state = aero_pages_lock(pages);
+	aero_pages_fly(pages, list, AERO_PAGES_JOINING);
+	status = insert_list(pages, list, &state);
+	if (status)
+		aero_pages_land(pages, list);
+	else
+		pages->size[list->size].joining += list->count;
+	aero_pages_unlock(pages, state);
+	aero_pages_trim(pages);
+	return status;
+}
+
+/* Marks those of a list that the host has accepted, in as few calls as there are runs of them. */
+static void mark_accepted(const struct aero_pages *pages, const struct aero_pages_list *list)
+{
+	uint32_t from = 0, to;
+
+	while (from < list->count) {
+		if (is_refused(list, from)) {
+			from++;
+			continue;
+		}
+		for (to = from + 1; to < list->count && !is_refused(list, to); to++)
+			;
+		aero_pages_mark(pages, pages->size[list->size].order, list->frames + from,
+				to - from, true);
+		from = to;
+	}
+}
+
+/* Keeps those that were refused, or those that were not, in their order. */
+static void keep(struct aero_pages_list *list, bool is_refused_kept)
+{
+	uint32_t i, kept = 0;
+
+	for (i = 0; i < list->count; i++)
+		if (is_refused(list, i) == is_refused_kept)
+			list->frames[kept++] = list->frames[i];
+	list->count = kept;
+}
+
+uint32_t aero_pages_joined(struct aero_pages *pages, struct aero_pages_list *list)
+{
+	uint32_t accepted = list->count - list->refused_count;
+	struct aero_pages_size *size = &pages->size[list->size];
+	uintptr_t state;
+
+	if (!list->count)
+		return 0;
+	/* Before others can move them: until then they are in flight. */
+	if (pages->port->set_offline || pages->port->adjust_managed)
+		mark_accepted(pages, list);
+	state = aero_pages_lock(pages);
+	if (list->refused_count)
+		keep(list, true);
+	else
+		list->count = 0;
+	remove_blocks(size, list, list->count);
+	size->joining -= accepted + list->count;
+	size->counters.inflated += accepted;
+	aero_pages_land(pages, list);
+	aero_pages_unlock(pages, state);
+	aero_pages_trim(pages);
+	return accepted;
+}
+
+/* Shortens a run to the part before what may not leave now; false: nothing, *from is after it. */
+static bool clip(const struct aero_pages *pages, const struct aero_pages_size *size,
+		 struct aero_range *run, aero_frame *from)
+{
+	const struct aero_pages_list *list;
+	struct aero_range isolated;
+
+	for (list = pages->flying; list; list = list->next) {
+		aero_frame low = list->lowest >> size->order, high = list->highest >> size->order;
+
+		if (&pages->size[list->size] != size || high < run->first ||
+		    low >= run->first + run->count)
+			continue;
+		*from = high + 1;
+		if (low <= run->first)
+			return false;
+		run->count = low - run->first;
+	}
+	if (aero_frame_set_next(&size->isolated, run->first, 1, &isolated)) {
+		*from = isolated.first + 1;
+		if (isolated.first == run->first)
+			return false;
+		if (isolated.first < run->first + run->count)
+			run->count = isolated.first - run->first;
+	}
+	return true;
+}
+
+uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list,
+			  unsigned int index, uint32_t count)
+{
+	struct aero_pages_size *size = &pages->size[index];
+	uintptr_t state = aero_pages_lock(pages);
+	aero_frame from = size->cursor;
+	struct aero_range run;
+	uint64_t i;
+
+	list->size = index;
+	list->count = 0;
+	if (count > AERO_PAGES_LIST_MAX)
+		count = AERO_PAGES_LIST_MAX;
+	while (list->count < count &&
+	       aero_frame_set_next(&size->lent, from, count - list->count, &run)) {
+		if (!clip(pages, size, &run, &from))
+			continue;
+		for (i = 0; i < run.count; i++)
+			list->frames[list->count++] = (run.first + i) << size->order;
+		from = run.first + run.count;
+	}
+	size->cursor = from;
+	if (list->count)
+		aero_pages_fly(pages, list, AERO_PAGES_LEAVING);
+	aero_pages_unlock(pages, state);
+	return list->count;
+}
+
+/* Takes the blocks of a list out of the set, run by run. */
+static void remove_list(struct aero_pages_size *size, const struct aero_pages_list *list)
+{
+	uint32_t from = 0;
+
+	while (from < list->count) {
+		struct aero_range run;
+
+		from = run_at(list, size->order, from, &run);
+		aero_frame_set_remove(&size->lent, run);
+	}
+}
+
+uint32_t aero_pages_left(struct aero_pages *pages, struct aero_pages_list *list)
+{
+	struct aero_pages_size *size = &pages->size[list->size];
+	uintptr_t state;
+
+	if (!list->count)
+		return 0;
+	state = aero_pages_lock(pages);
+	if (list->refused_count)
+		keep(list, false);
+	remove_list(size, list);
+	size->counters.deflated += list->count;
+	aero_pages_land(pages, list);
+	aero_pages_unlock(pages, state);
+	aero_pages_mark(pages, size->order, list->frames, list->count, false);
+	aero_pages_trim(pages);
+	return list->count;
+}
+
+void aero_pages_rewind(struct aero_pages *pages)
+{
+	unsigned int i;
+
+	for (i = 0; i < pages->size_count; i++)
+		pages->size[i].cursor = 0;
+}
+
+enum aero_status aero_pages_enqueue(struct aero_pages *pages, struct aero_pages_list *list)
+{
+	enum aero_status status = aero_pages_join(pages, list);
+
+	if (!status)
+		aero_pages_joined(pages, list);
+	return status;
+}
+
+uint32_t aero_pages_dequeue(struct aero_pages *pages, struct aero_pages_list *list,
+			    unsigned int size, uint32_t count)
+{
+	pages->size[size].cursor = 0;
+	aero_pages_leave(pages, list, size, count);
+	return aero_pages_left(pages, list);
+}
