@@ -64,6 +64,17 @@ static void scale(struct recount *count)
 		count->marked[i] *= PLACES;
 }
 
+/* Whether a section is free or lent as a whole; then it has no leaf. */
+static bool is_whole(const struct sim_region *region, unsigned int section)
+{
+	for (unsigned int i = 0; i <= HEIGHT; i++) {
+		if (has_bit(region->free.bit, node_of(i, section)) ||
+		    has_bit(region->lent.bit, node_of(i, section)))
+			return true;
+	}
+	return false;
+}
+
 static const char *recount_region(const struct sim_region *region, struct recount *total)
 {
 	struct recount here = { 0 };
@@ -73,7 +84,9 @@ static const char *recount_region(const struct sim_region *region, struct recoun
 	for (unsigned int i = 0; !wrong && i < PLACES; i++) {
 		const struct sim_leaf *leaf = region->leaf[i];
 
-		if (leaf)
+		if (leaf && is_whole(region, i))
+			wrong = "books of the simulation: a section is whole and in parts";
+		else if (leaf)
 			wrong = recount_trees(&leaf->free, &leaf->lent, leaf->mark, &here);
 	}
 	total->free += here.free;

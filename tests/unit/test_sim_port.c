@@ -371,7 +371,7 @@ static void test_memory_for_a_host(void **state)
 /* Also that 1 TiB is no matter of gigabytes of books. */
 static void test_alloc_of_1_tib_in_2m_blocks(void **state)
 {
-	struct sim_port_config config = { .frames = SIM_PORT_GIB(1024) };
+	struct sim_port_config config = { .frames = SIM_PORT_GIB(1024), .orders = 0x40201 };
 	size_t count = (size_t)(config.frames >> 9);
 	aero_frame *frames = malloc(count * sizeof(*frames));
 	struct sim_port sim;
@@ -393,6 +393,8 @@ static void test_alloc_of_1_tib_in_2m_blocks(void **state)
 		fail_msg("%s", sim_port_check(&sim));
 	for (size_t i = 0; i < count; i += 512)
 		sim.port.free(&sim, 9, frames + i, 512);
+	assert_int_equal(sim.port.alloc(&sim, 18, AERO_EFFORT_SPARE, frames, 1025), 1024);
+	sim.port.free(&sim, 18, frames, 1024);
 	end(&sim);
 	free(frames);
 }
