@@ -250,8 +250,8 @@ static void note_progress(struct aero_vmware_host *host, uint64_t held, uint64_t
 		host->nearest_frames = missing;
 }
 
-/* Tell what a command has changed. */
-static void tell(struct aero_vmware_host *host, uint64_t now_ns)
+/* Tell what a command has changed; is_aware says whether the guest now knows its target. */
+static void tell(struct aero_vmware_host *host, bool is_aware, uint64_t now_ns)
 {
 	uint64_t held = aero_ledger_held(&host->ledger);
 
@@ -260,25 +260,21 @@ static void tell(struct aero_vmware_host *host, uint64_t now_ns)
 		host->told = held;
 		aero_vmware_host_emit(host, EVENT(ACTUAL), held);
 	}
-	if (host->is_live && !host->is_reached_told && aero_vmware_host_is_at_target(host)) {
+	if (is_aware && !host->is_reached_told && aero_vmware_host_is_at_target(host)) {
 		host->is_reached_told = true;
-		host->is_flush_wanted = true;
+		/* There is nothing to come that what waits could wait for. */
+		host->is_flush_wanted |= aero_ledger_pending(&host->ledger) != 0;
 		aero_vmware_host_emit(host, EVENT(REACHED), held);
 	}
 }
 
-/* Serve or refuse a command; the registers are the answer then. */
-static void answer(struct aero_vmware_host *host, uint32_t command,
-		   struct aero_vmware_registers *regs, uint64_t now_ns)
+/* Serve or refuse a command; answers its status. */
+static uint32_t answer(struct aero_vmware_host *host, uint32_t command,
+		       struct aero_vmware_registers *regs, uint64_t now_ns)
 {
 	struct aero_vmware_host_counters *counters = &host->counters;
 	uint32_t status;
 
-	if (command >= AERO_VMWARE_CMD_COUNT) {
-		counters->unknown_calls++;
-		regs->ax = AERO_VMWARE_CMD_INVALID;
-		return;
-	}
 	counters->calls[command]++;
 	status = refuse(host, command, regs);
 	if (status == AERO_VMWARE_SUCCESS)
@@ -287,16 +283,16 @@ static void answer(struct aero_vmware_host *host, uint32_t command,
 		counters->failed[command]++;
 	if (status == AERO_VMWARE_RESET)
 		aero_vmware_host_emit(host, EVENT(RESET), command);
-	else if (status == AERO_VMWARE_SUCCESS && carries_target(command))
-		regs->bx = told_target(host);
-	regs->ax = status;
+	return status;
 }
 
 enum aero_status aero_vmware_host_call(struct aero_vmware_host *host,
 				       struct aero_vmware_registers *regs, uint64_t now_ns)
 {
 	const struct aero_vmware_host_ops *ops = host->config.ops;
+	uint32_t command = (uint32_t)regs->cx & AERO_VMWARE_REGISTER_MASK;
 	struct aero_vmware_registers before = *regs;
+	bool has_target;
 
 	if ((uint32_t)regs->ax != AERO_VMWARE_MAGIC ||
 	    (regs->dx & AERO_VMWARE_REGISTER_MASK) != AERO_VMWARE_PORT) {
@@ -304,8 +300,16 @@ enum aero_status aero_vmware_host_call(struct aero_vmware_host *host,
 		return AERO_ENOENT;
 	}
 	host->heard_ns = now_ns;
-	answer(host, (uint32_t)regs->cx & AERO_VMWARE_REGISTER_MASK, regs, now_ns);
-	tell(host, now_ns);
+	if (command < AERO_VMWARE_CMD_COUNT) {
+		regs->ax = answer(host, command, regs, now_ns);
+	} else {
+		host->counters.unknown_calls++;
+		regs->ax = AERO_VMWARE_CMD_INVALID;
+	}
+	has_target = regs->ax == AERO_VMWARE_SUCCESS && carries_target(command);
+	if (has_target)
+		regs->bx = told_target(host);
+	tell(host, has_target, now_ns);
 	if (ops && ops->trace)
 		ops->trace(host->config.ops_ctx, &before, regs);
 	return AERO_OK;

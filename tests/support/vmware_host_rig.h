@@ -50,7 +50,7 @@ struct vmware_host_rig {
 	bool is_quiesced;
 	bool is_page_loose; /* somebody else writes frame numbers into the page meanwhile */
 
-	/* What the VMM does: interpose() for one command or all, judge() for a block with a frame. */
+	/* What the VMM does: interpose() for one command or all, judge() for one block. */
 	uint32_t interpose_command;
 	uint32_t interpose_status; /* SUCCESS: none */
 	uint64_t judge_frame;

@@ -115,7 +115,7 @@ static void check_commands(struct vmware_host_rig *rig, uint32_t caps)
 	assert_int_equal(call(rig, CMD(UNUSED), 0, 0), AERO_VMWARE_CMD_INVALID);
 }
 
-/* All subsets a host can have, old or not, against all a guest can want, with bits of no meaning. */
+/* All subsets a host can have, old or not, against all a guest can want, meaning or not. */
 static void test_start_grants_what_both_have(void **state)
 {
 	(void)state;
