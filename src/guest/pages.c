@@ -170,17 +170,8 @@ void aero_pages_mark(const struct aero_pages *pages, unsigned int order, const a
 void aero_pages_fly(struct aero_pages *pages, struct aero_pages_list *list,
 		    enum aero_pages_move move)
 {
-	aero_frame lowest = list->frames[0], highest = lowest;
-	uint32_t i;
-
-	for (i = 1; i < list->count; i++) {
-		if (list->frames[i] < lowest)
-			lowest = list->frames[i];
-		else if (list->frames[i] > highest)
-			highest = list->frames[i];
-	}
-	list->lowest = lowest;
-	list->highest = highest;
+	list->lowest = 0;
+	list->highest = UINT64_MAX;
 	list->move = move;
 	list->refused_count = 0;
 	memset(list->refused, 0, sizeof(list->refused));
@@ -199,21 +190,55 @@ void aero_pages_land(struct aero_pages *pages, struct aero_pages_list *list)
 	list->move = AERO_PAGES_RESTING;
 }
 
-/* The run of blocks that begins with frames[from], in ascending or descending order. */
-static uint32_t run_at(const struct aero_pages_list *list, unsigned int order, uint32_t from,
-		       struct aero_range *out)
+/* Where a run with this step ends, four blocks at a time. */
+static uint32_t run_end(const struct aero_pages_list *list, uint32_t from, aero_frame step)
 {
 	const aero_frame *frames = list->frames;
-	aero_frame step = (aero_frame)1 << order, last = frames[from];
+	aero_frame next = frames[from] + step;
 	uint32_t end = from + 1;
 
-	if (end < list->count && frames[end] + step == last)
+	while (end + 4 <= list->count &&
+	       !((frames[end] ^ next) | (frames[end + 1] ^ (next + step)) |
+		 (frames[end + 2] ^ (next + 2 * step)) | (frames[end + 3] ^ (next + 3 * step)))) {
+		end += 4;
+		next += 4 * step;
+	}
+	for (; end < list->count && frames[end] == next; end++)
+		next += step;
+	return end;
+}
+
+/* A run of at least two. */
+static aero_noinline uint32_t long_run_at(const struct aero_pages_list *list, unsigned int order,
+					  uint32_t from, struct aero_range *out)
+{
+	const aero_frame *frames = list->frames;
+	aero_frame step = (aero_frame)1 << order;
+	uint32_t end = list->count;
+
+	if (frames[from + 1] < frames[from])
 		step = 0 - step;
-	while (end < list->count && frames[end] == last + step)
-		last = frames[end++];
-	out->first = (last < frames[from] ? last : frames[from]) >> order;
+	/* Those that leave are sorted, so that the last one tells whether all are one run. */
+	if (list->move != AERO_PAGES_LEAVING ||
+	    frames[end - 1] - frames[from] != (aero_frame)(end - 1 - from) << order)
+		end = run_end(list, from, step);
+	out->first = (frames[end - 1] < frames[from] ? frames[end - 1] : frames[from]) >> order;
 	out->count = end - from;
 	return end;
+}
+
+/* The run of blocks that begins with frames[from], in ascending or descending order. */
+static inline uint32_t run_at(const struct aero_pages_list *list, unsigned int order, uint32_t from,
+			      struct aero_range *out)
+{
+	aero_frame step = (aero_frame)1 << order, first = list->frames[from];
+
+	if (from + 1 < list->count &&
+	    (list->frames[from + 1] == first + step || list->frames[from + 1] == first - step))
+		return long_run_at(list, order, from, out);
+	out->first = first >> order;
+	out->count = 1;
+	return from + 1;
 }
 
 enum aero_status aero_pages_insert(struct aero_pages *pages, struct aero_frame_set *set,
@@ -251,34 +276,78 @@ static void remove_blocks(struct aero_pages_size *size, const struct aero_pages_
 	}
 }
 
+/* The rest of insert_run(): memory is needed, or something was there before. */
+static aero_noinline enum aero_status insert_slowly(struct aero_pages *pages,
+						    struct aero_pages_size *size,
+						    struct aero_range run, uint64_t done,
+						    uintptr_t *state)
+{
+	struct aero_range rest = { run.first + done, run.count - done };
+	enum aero_status status;
+	uint64_t more;
+
+	status = aero_pages_insert(pages, &size->lent, rest, &more, state);
+	if (!status && more == rest.count)
+		return AERO_OK;
+	run.count = done + more;
+	aero_frame_set_remove(&size->lent, run);
+	return status == AERO_ENOMEM ? AERO_ENOMEM : AERO_EINVAL;
+}
+
+/*
+ * Adds a run to the set, or nothing of it. Of a single block the insertion itself tells whether it
+ * was there before.
+ */
+static inline enum aero_status insert_run(struct aero_pages *pages, struct aero_pages_size *size,
+					  struct aero_range run, uintptr_t *state)
+{
+	enum aero_status status;
+	uint64_t done;
+
+	if (run.count > 1 && aero_frame_set_count_in(&size->lent, run))
+		return AERO_EINVAL;
+	status = aero_frame_set_insert(&size->lent, run, &done);
+	if (aero_likely(done == run.count))
+		return AERO_OK;
+	if (status == AERO_ENOMEM)
+		return insert_slowly(pages, size, run, done, state);
+	if (done) {
+		run.count = done;
+		aero_frame_set_remove(&size->lent, run);
+	}
+	return AERO_EINVAL;
+}
+
 /* Adds all blocks of a list to the set, or none. *state as of aero_pages_insert(). */
 static enum aero_status insert_list(struct aero_pages *pages, struct aero_pages_list *list,
 				    uintptr_t *state)
 {
 	struct aero_pages_size *size = &pages->size[list->size];
-	enum aero_status status = AERO_OK;
+	aero_frame low = UINT64_MAX, high = 0, unaligned = 0;
+	enum aero_status status;
 	uint32_t from, to;
-	uint64_t done = 0;
 
 	for (from = 0; from < list->count; from = to) {
 		struct aero_range run;
 
-		done = 0;
 		to = run_at(list, size->order, from, &run);
-		if ((list->frames[from] & (((aero_frame)1 << size->order) - 1)) ||
-		    aero_frame_set_count_in(&size->lent, run))
-			status = AERO_EINVAL;
-		else
-			status = aero_pages_insert(pages, &size->lent, run, &done, state);
-		if (!status)
-			continue;
-		if (done) {
-			run.count = done;
-			aero_frame_set_remove(&size->lent, run);
+		unaligned |= list->frames[from];
+		status = insert_run(pages, size, run, state);
+		if (status) {
+			remove_blocks(size, list, from);
+			return status;
 		}
-		remove_blocks(size, list, from);
-		return status == AERO_ERANGE ? AERO_EINVAL : status;
+		if (run.first < low)
+			low = run.first;
+		if (run.first + run.count - 1 > high)
+			high = run.first + run.count - 1;
 	}
+	if (unaligned & (((aero_frame)1 << size->order) - 1)) {
+		remove_blocks(size, list, list->count);
+		return AERO_EINVAL;
+	}
+	list->lowest = low << size->order;
+	list->highest = high << size->order;
 	return AERO_OK;
 }
 
@@ -383,6 +452,23 @@ static bool clip(const struct aero_pages *pages, const struct aero_pages_size *s
 	return true;
 }
 
+/* Appends the blocks of a run, four at a time. */
+static void put_run(struct aero_pages_list *list, struct aero_range run, unsigned int order)
+{
+	aero_frame step = (aero_frame)1 << order, frame = run.first << order;
+	aero_frame *out = list->frames + list->count, *end = out + run.count;
+
+	for (; end - out >= 4; out += 4, frame += 4 * step) {
+		out[0] = frame;
+		out[1] = frame + step;
+		out[2] = frame + 2 * step;
+		out[3] = frame + 3 * step;
+	}
+	for (; out < end; frame += step)
+		*out++ = frame;
+	list->count += (uint32_t)run.count;
+}
+
 uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list,
 			  unsigned int index, uint32_t count)
 {
@@ -390,7 +476,6 @@ uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list
 	uintptr_t state = aero_pages_lock(pages);
 	aero_frame from = size->cursor;
 	struct aero_range run;
-	uint64_t i;
 
 	list->size = index;
 	list->count = 0;
@@ -400,13 +485,15 @@ uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list
 	       aero_frame_set_next(&size->lent, from, count - list->count, &run)) {
 		if (!clip(pages, size, &run, &from))
 			continue;
-		for (i = 0; i < run.count; i++)
-			list->frames[list->count++] = (run.first + i) << size->order;
+		put_run(list, run, size->order);
 		from = run.first + run.count;
 	}
 	size->cursor = from;
-	if (list->count)
+	if (list->count) {
 		aero_pages_fly(pages, list, AERO_PAGES_LEAVING);
+		list->lowest = list->frames[0];
+		list->highest = list->frames[list->count - 1];
+	}
 	aero_pages_unlock(pages, state);
 	return list->count;
 }

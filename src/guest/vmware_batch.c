@@ -29,6 +29,11 @@ static uint32_t call_single(struct aero_vmware_guest *drv, aero_frame frame, boo
 		drv, is_unlock ? AERO_VMWARE_CMD_UNLOCK : AERO_VMWARE_CMD_LOCK, frame, 1, NULL);
 }
 
+static void put_entry(uint64_t *entry, aero_frame frame)
+{
+	aero_put_le64(entry, frame << AERO_VMWARE_BATCH_FRAME_SHIFT);
+}
+
 /* Recipe in wire/vmware.h. Answers the status of the call; those of the frames are in the page. */
 static uint32_t call_batch(struct aero_vmware_guest *drv, const aero_frame *frames, uint32_t count,
 			   bool is_large, bool is_unlock)
@@ -36,8 +41,14 @@ static uint32_t call_batch(struct aero_vmware_guest *drv, const aero_frame *fram
 	uint64_t *entry = drv->page->entry;
 	uint32_t status, i;
 
-	for (i = 0; i < count; i++)
-		aero_put_le64(&entry[i], frames[i] << AERO_VMWARE_BATCH_FRAME_SHIFT);
+	for (i = 0; i + 4 <= count; i += 4) {
+		put_entry(&entry[i], frames[i]);
+		put_entry(&entry[i + 1], frames[i + 1]);
+		put_entry(&entry[i + 2], frames[i + 2]);
+		put_entry(&entry[i + 3], frames[i + 3]);
+	}
+	for (; i < count; i++)
+		put_entry(&entry[i], frames[i]);
 	/* The call is opaque to the compiler in most ports; this makes it so in all. */
 	aero_compiler_barrier();
 	status = aero_vmware_guest_call(drv, batch_commands[is_large][is_unlock], drv->page_frame,
@@ -49,6 +60,32 @@ static uint32_t call_batch(struct aero_vmware_guest *drv, const aero_frame *fram
 static uint32_t entry_status(const struct aero_vmware_guest *drv, uint32_t index)
 {
 	return (uint32_t)aero_get_le64(&drv->page->entry[index]) & AERO_VMWARE_BATCH_STATUS_MASK;
+}
+
+static void refuse_some(const struct aero_vmware_guest *drv, struct aero_pages_list *list,
+			uint32_t from, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = from; i < from + count; i++)
+		if (entry_status(drv, i) != AERO_VMWARE_SUCCESS)
+			aero_pages_refuse(list, i);
+}
+
+/*
+ * Refuses the blocks that the host refused. There are hardly ever any, so four are looked at
+ * together; those of a group with a refusal are read once more, and it does no harm where a host
+ * has changed its mind meanwhile.
+ */
+static void take_statuses(const struct aero_vmware_guest *drv, struct aero_pages_list *list)
+{
+	uint32_t i;
+
+	for (i = 0; i + 4 <= list->count; i += 4)
+		if (aero_unlikely(entry_status(drv, i) | entry_status(drv, i + 1) |
+				  entry_status(drv, i + 2) | entry_status(drv, i + 3)))
+			refuse_some(drv, list, i, 4);
+	refuse_some(drv, list, i, list->count - i);
 }
 
 /* What the host says of one frame is a refusal; anything else of a single call fails the call. */
@@ -73,15 +110,14 @@ enum aero_status aero_vmware_guest_submit(void *ctx, struct aero_balloon_batch *
 	struct aero_vmware_guest *drv = ctx;
 	struct aero_pages_list *list = &batch->list;
 	bool is_unlock = list->move == AERO_PAGES_LEAVING;
-	uint32_t status, i;
+	uint32_t status;
 
 	if (!(drv->capabilities & AERO_VMWARE_CAP_BATCHED))
 		return submit_single(drv, list, is_unlock);
 	/* The engine knows two sizes at most here: single frames and 2 MiB. */
 	status = call_batch(drv, list->frames, list->count, list->size, is_unlock);
-	for (i = 0; status == AERO_VMWARE_SUCCESS && i < list->count; i++)
-		if (aero_unlikely(entry_status(drv, i) != AERO_VMWARE_SUCCESS))
-			aero_pages_refuse(list, i);
+	if (status == AERO_VMWARE_SUCCESS)
+		take_statuses(drv, list);
 	return as_status(status);
 }
 
