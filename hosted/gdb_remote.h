@@ -26,6 +26,10 @@
 #define AERO_GDB_TIMEOUT_MS 5000
 #define AERO_GDB_REPEATS_MAX 5
 
+/* How long a machine that may stand still already is waited for. */
+#define AERO_GDB_LEFT_TIMEOUT_MS 200
+
+#define AERO_GDB_SIGNAL_NONE 0 /* it stood still already, see aero_gdb_remote_leave() */
 #define AERO_GDB_SIGNAL_INTERRUPT 2
 #define AERO_GDB_SIGNAL_TRAP 5
 
@@ -51,8 +55,9 @@ struct aero_gdb_events {
 
 /*
  * How a request ended. AERO_OK; AERO_EREFUSED: the server answered with an error (for memory: there
- * is none at that address, seen from what the machine is doing right now). Another request may
- * be made from within. When the connection ends, ended() is called instead.
+ * is none at that address, seen from what the machine is doing right now); AERO_ENOTSUP: it does
+ * not know the request. Another request may be made from within. When the connection ends, ended()
+ * is called instead.
  */
 typedef void (*aero_gdb_done)(void *ctx, enum aero_status status);
 
@@ -62,6 +67,12 @@ enum aero_gdb_state {
 	AERO_GDB_RUNNING,
 	AERO_GDB_ENDED,
 };
+
+struct aero_gdb_remote;
+
+/* Private. How the answer to a request is read. */
+typedef enum aero_status (*aero_gdb_take)(struct aero_gdb_remote *remote, const char *data,
+					  size_t len);
 
 /* Private to gdb_remote.c, except that state may be read. */
 struct aero_gdb_remote {
@@ -74,15 +85,17 @@ struct aero_gdb_remote {
 	size_t packet_len;
 	unsigned int repeats;
 	bool is_ack_owed; /* sent together with the next packet */
+	bool is_interrupting;
+	bool is_left;
 	bool is_closing;
 	unsigned int open_handles;
-	/* The request under way: how to read its answer, where to, whom to tell. */
-	enum aero_status (*take)(struct aero_gdb_remote *remote, const char *data, size_t len);
+	int first_signal; /* why the machine stood still when we came; 0: not yet told */
+	/* The request under way; take is NULL where there is none. */
+	aero_gdb_take take;
 	void *out;
 	size_t out_len;
 	aero_gdb_done done;
 	void *done_ctx;
-	struct aero_gdb_registers *registers;
 	struct aero_gdb_events events;
 	char buffer[4096];
 };
@@ -97,12 +110,12 @@ struct aero_gdb_remote {
  *
  * Shape:   answers at once; events->stopped or events->ended follows.
  * Owner:   @fd belongs to @remote, which must stay in place until events->closed.
- * Errors:  AERO_EIO: the loop cannot watch the descriptor; it is closed then.
+ * Errors:  none.
  * Context: the loop's thread.
  * Source:  the gdb manual, Remote Protocol; observed with QEMU 7.2.
  */
-enum aero_status aero_gdb_remote_start(struct aero_gdb_remote *remote, uv_loop_t *loop, int fd,
-				       uint32_t timeout_ms, const struct aero_gdb_events *events);
+void aero_gdb_remote_start(struct aero_gdb_remote *remote, uv_loop_t *loop, int fd,
+			   uint32_t timeout_ms, const struct aero_gdb_events *events);
 
 /**
  * aero_gdb_remote_read_registers() - Read the registers.
@@ -197,6 +210,19 @@ enum aero_status aero_gdb_remote_continue(struct aero_gdb_remote *remote);
  * Source:  the gdb manual, packet 's'.
  */
 enum aero_status aero_gdb_remote_step(struct aero_gdb_remote *remote);
+
+/**
+ * aero_gdb_remote_leave() - Somebody else has stopped the machine, and is to let it go on.
+ * @remote: Stopped.
+ *
+ * Shape:   counts as running from now on. A server does not tell when it really does, so
+ *          interrupt() may end with AERO_GDB_SIGNAL_NONE.
+ * Owner:   nothing changes hands.
+ * Errors:  AERO_ESTATE: not stopped, or a request is under way.
+ * Context: the loop's thread.
+ * Source:  observed: `stop` and `cont` of QEMU's monitor.
+ */
+enum aero_status aero_gdb_remote_leave(struct aero_gdb_remote *remote);
 
 /**
  * aero_gdb_remote_interrupt() - Stop the machine.

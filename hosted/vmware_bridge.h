@@ -8,8 +8,8 @@
  *
  * The instructions are found in the driver's code as it lies in the guest's memory. A byte that
  * only looks like one costs a breakpoint that is never hit; a stop that is no call of the balloon
- * is left to the guest. Until the code is found the driver's calls read all ones, which is a failure
- * that a driver tries again a second later.
+ * is left to the guest. Until the code is found the driver's calls read all ones, which is a
+ * failure that a driver tries again a second later.
  *
  * The parts are public: read bridge->host and bridge->memory, call the operator's side of the host
  * (aero_vmware_host_set_target() and so on), then aero_vmware_bridge_wake().
@@ -116,11 +116,32 @@ struct aero_vmware_bridge {
 	struct aero_gdb_remote remote;
 	struct aero_gdb_registers registers;
 	struct aero_error story;
+	struct aero_vmware_bridge_text text; /* where to look next */
 	uv_idle_t idle;
 	uv_timer_t due;
+	uv_timer_t look; /* looking goes on, or is to be repeated */
+	uv_timer_t doubt;
+	bool is_paused; /* by somebody else */
+	bool is_interrupting;
+	bool is_stepping;
+	bool is_closing;
+	bool wants_look;
+	bool wants_doubt; /* is the code still there? */
+	uint8_t site_byte;
+	unsigned int looked_at;	 /* sites that were set, or doubted */
+	unsigned int user_stops; /* in a row: the guest was stopped outside of its kernel */
+	uint64_t look_pause_ms;
+	uint64_t page;	/* of the search */
+	uint64_t first; /* the first of a run of pages that are mapped */
+	size_t code_len;
+	size_t piece;
+	void (*on_clear)(struct aero_vmware_bridge *bridge);
+	uint64_t stopped_ns;
+	uint64_t called_ns;
 	unsigned int open_parts;
 	void (*closed)(void *ctx);
 	void *closed_ctx;
+	uint8_t code[AERO_VMWARE_BRIDGE_TEXT_MAX];
 };
 
 /**
