@@ -14,6 +14,12 @@ struct piece {
 /* What is done to the part of a leaf's piece that lies in one block; answers how many frames. */
 typedef unsigned int (*block_fn)(struct aero_frame_set_entry *e, struct piece p);
 
+/* The same for whole blocks, where the summary says that all are alike; else answers NOT_ALIKE. */
+typedef unsigned int (*whole_fn)(struct aero_frame_set_entry *e, unsigned int block,
+				 unsigned int n);
+
+#define NOT_ALIKE UINT32_MAX
+
 /* Cut the start of a range off that lies in one leaf. */
 static struct piece cut_piece(struct aero_range *range)
 {
@@ -138,20 +144,63 @@ static unsigned int count_in_block(struct aero_frame_set_entry *e, struct piece 
 	return count + aero_popcount(e->leaf[w] & mask & mask_to(p));
 }
 
-/* Do one of the three above to every block of a piece. */
+static unsigned int set_whole(struct aero_frame_set_entry *e, unsigned int block, unsigned int n)
+{
+	uint64_t bits = aero_bits(block, n);
+
+	if (e->any & bits)
+		return NOT_ALIKE;
+	memset(&e->leaf[block * BLOCK_WORDS], 0xff, n * BLOCK_BYTES);
+	e->any |= bits;
+	e->full |= bits;
+	e->count += n * BLOCK_FRAMES;
+	return n * BLOCK_FRAMES;
+}
+
+static unsigned int clear_whole(struct aero_frame_set_entry *e, unsigned int block, unsigned int n)
+{
+	uint64_t bits = aero_bits(block, n);
+
+	if (~e->full & bits)
+		return e->any & bits ? NOT_ALIKE : 0;
+	memset(&e->leaf[block * BLOCK_WORDS], 0, n * BLOCK_BYTES);
+	e->any &= ~bits;
+	e->full &= ~bits;
+	e->count -= n * BLOCK_FRAMES;
+	return n * BLOCK_FRAMES;
+}
+
+static unsigned int count_whole(struct aero_frame_set_entry *e, unsigned int block, unsigned int n)
+{
+	uint64_t bits = aero_bits(block, n);
+
+	if (!(e->any & bits))
+		return 0;
+	return ~e->full & bits ? NOT_ALIKE : n * BLOCK_FRAMES;
+}
+
+/* Do one of the three to every block of a piece; to as many as possible at once. */
 static inline unsigned int for_each_block(struct aero_frame_set_entry *e, struct piece p,
-					  block_fn act)
+					  block_fn act, whole_fn act_whole)
 {
 	unsigned int total = 0;
 
 	while (p.n) {
-		struct piece in_block = { p.lo, BLOCK_FRAMES - p.lo % BLOCK_FRAMES };
+		struct piece part = { p.lo, BLOCK_FRAMES - p.lo % BLOCK_FRAMES };
+		unsigned int whole = NOT_ALIKE;
 
-		if (in_block.n > p.n)
-			in_block.n = p.n;
-		total += act(e, in_block);
-		p.lo += in_block.n;
-		p.n -= in_block.n;
+		if (part.n > p.n)
+			part.n = p.n;
+		if (part.n == BLOCK_FRAMES)
+			whole = act_whole(e, p.lo / BLOCK_FRAMES, p.n / BLOCK_FRAMES);
+		if (whole == NOT_ALIKE) {
+			total += act(e, part);
+		} else {
+			total += whole;
+			part.n = p.n - p.n % BLOCK_FRAMES;
+		}
+		p.lo += part.n;
+		p.n -= part.n;
 	}
 	return total;
 }
@@ -172,7 +221,7 @@ static aero_noinline enum aero_status insert_range(struct aero_frame_set *set,
 			status = AERO_ENOMEM;
 			break;
 		}
-		set->count += for_each_block(e, cut_piece(&range), set_in_block);
+		set->count += for_each_block(e, cut_piece(&range), set_in_block, set_whole);
 	}
 	*out_added = set->count - before;
 	return status;
@@ -232,7 +281,7 @@ static aero_noinline uint64_t remove_range(struct aero_frame_set *set, struct ae
 		if (!e)
 			break;
 		aero_frame_set_use(set, at, e);
-		set->count -= for_each_block(e, cut_piece(&range), clear_in_block);
+		set->count -= for_each_block(e, cut_piece(&range), clear_in_block, clear_whole);
 		if (!e->count)
 			aero_frame_set_drop_leaf(set, at, e);
 	}
@@ -270,7 +319,8 @@ uint64_t aero_frame_set_count_in(const struct aero_frame_set *set, struct aero_r
 		if (!e)
 			break;
 		p = cut_piece(&range);
-		count += p.n == LEAF_FRAMES ? e->count : for_each_block(e, p, count_in_block);
+		count += p.n == LEAF_FRAMES ? e->count
+					    : for_each_block(e, p, count_in_block, count_whole);
 	}
 	return count;
 }
