@@ -69,6 +69,8 @@ static size_t alloc(void *ctx, unsigned int order, enum aero_effort effort, aero
 	done = sim_buddy_lend(&sim->buddy, order, out, limit_blocks(sim, order, effort, count));
 	sim->counters.allocs[order] += done;
 	sim->counters.short_allocs += done < count;
+	sim->counters.sleeps +=
+		effort == AERO_EFFORT_RECLAIM && sim->buddy.free_frames < sim->spare_floor;
 	if (sim->buddy.lent_frames > sim->counters.peak_lent_frames)
 		sim->counters.peak_lent_frames = sim->buddy.lent_frames;
 	return done;

@@ -78,6 +78,7 @@ struct sim_port_counters {
 	uint64_t alloc_calls;
 	uint64_t free_calls;
 	uint64_t short_allocs; /* answered fewer than asked, injected or not */
+	uint64_t sleeps;       /* RECLAIM that took what SPARE leaves alone */
 	uint64_t splits;
 	uint64_t locks;
 	uint64_t logs[AERO_LOG_INFO + 1];
