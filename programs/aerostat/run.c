@@ -9,13 +9,13 @@
 
 #include "commands.h"
 #include "hosted/balloon_json_text.h"
+#include "hosted/balloon_json_vmware.h"
 #include "hosted/feature_text.h"
 #include "hosted/size_text.h"
 #include "options.h"
 #include "run_scenario.h"
 
-#define DEFAULT_MEMORY (512ull << 20)
-#define MINIMUM_MEMORY (64ull << 20)
+#define MIB (1ull << 20)
 #define DEFAULT_TIMEOUT_S 120
 
 struct files {
@@ -33,6 +33,7 @@ enum {
 	OPT_APPEND,
 	OPT_MEMORY_DIR,
 	OPT_FEATURES,
+	OPT_CAPABILITIES,
 	OPT_DISCARD,
 	OPT_IDLE,
 	OPT_CPUS,
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
 	{ "append", required_argument, NULL, OPT_APPEND },
 	{ "memory-dir", required_argument, NULL, OPT_MEMORY_DIR },
 	{ "features", required_argument, NULL, OPT_FEATURES },
+	{ "capabilities", required_argument, NULL, OPT_CAPABILITIES },
 	{ "discard", required_argument, NULL, OPT_DISCARD },
 	{ "idle-ms", required_argument, NULL, OPT_IDLE },
 	{ "cpus", required_argument, NULL, OPT_CPUS },
@@ -70,28 +72,34 @@ static const struct option long_options[] = {
 static const char help[] =
 	"usage: aerostat run [OPTION]...\n"
 	"\n"
-	"Boots an unmodified Linux guest with our virtio-balloon device, lets it dirty most of\n"
-	"its memory, takes memory away, shows that the host really got it, and gives it back.\n"
+	"Boots an unmodified Linux guest whose balloon is served by us, lets it dirty most of its\n"
+	"memory, takes memory away, shows that the host really got it, and gives it back.\n"
 	"\n"
-	"  --guest uml        which guest: User Mode Linux (default)\n"
-	"  --memory SIZE      memory of the guest (512M)\n"
+	"  --guest KIND       which guest, see below (uml)\n"
+	"  --memory SIZE      memory of the guest (uml: 512M, vmware: 1G)\n"
 	"  --balloon SIZE     how much to take, also in % of the memory (50%)\n"
 	"  --dirty SIZE       how much the guest dirties first (three quarters of its memory)\n"
-	"  --kernel FILE      another UML kernel (linux.uml)\n"
-	"  --modules DIR      its modules (/usr/lib/uml/modules)\n"
+	"  --kernel FILE      another kernel\n"
+	"  --modules DIR      its modules\n"
 	"  --append TEXT      more kernel parameters\n"
-	"  --memory-dir DIR   where guest memory lies (/dev/shm); a tmpfs with huge=always\n"
-	"                     backs it with huge pages\n"
-	"  --features LIST    features to offer, see 'aerostat help device'\n"
 	"  --discard MODE     collect (default), request, frame or none: for comparisons\n"
 	"  --idle-ms N        how long incomplete blocks may wait (50)\n"
-	"  --cpus one|all     guest and device on one processor, which is faster (one), or any\n"
+	"  --cpus one|all     guest and device on one processor (uml: faster), or any (vmware)\n"
 	"  --hold S           rest at the target (1 on a terminal, else 0)\n"
 	"  --timeout S        limit of each phase (120)\n"
 	"  --trace FILE       record the frames the guest names, a line for each run\n"
 	"  --json FILE        write everything that was measured; - is standard output\n"
 	"  --plot FILE.svg    draw the curves\n"
-	"  --quiet            only the verdict; --verbose: what the guest's kernel says, too\n";
+	"  --quiet            only the verdict; --verbose: what the guest's kernel says, too\n"
+	"\n"
+	"With --guest uml only:\n"
+	"  --features LIST    features to offer, see 'aerostat help device'\n"
+	"  --memory-dir DIR   where guest memory lies (/dev/shm); a tmpfs with huge=always\n"
+	"                     backs it with huge pages\n"
+	"With --guest vmware only:\n"
+	"  --capabilities LIST  the most to grant: basic, batched, batched_2m, 64_bit_target\n"
+	"\n"
+	"Guests:\n";
 
 /* What an option without a value of its own starts from; sizes are resolved at the end. */
 struct request {
@@ -100,6 +108,10 @@ struct request {
 	struct aero_size balloon;
 	struct aero_size dirty;
 	struct files files;
+	unsigned int given; /* RUN_TAKES_* */
+	bool has_memory;
+	bool has_balloon;
+	bool has_cpus;
 };
 
 static bool read_size(const char *option, const char *text, struct aero_size *out)
@@ -139,12 +151,52 @@ static bool read_mode(const char *text, enum aero_discard_mode *out)
 	return false;
 }
 
-static bool read_guest(const char *text)
+static bool read_guest(const char *text, const struct run_kind **out)
 {
-	if (!strcmp(text, "uml"))
+	char names[128] = "";
+	size_t used = 0, i;
+
+	*out = run_kind_find(text);
+	if (*out)
 		return true;
-	aero_usage_error("run", "--guest: no guest \"%s\": uml", text);
+	for (i = 0; run_kinds[i] && used < sizeof(names); i++)
+		used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
+					 run_kinds[i]->name);
+	aero_usage_error("run", "--guest: no guest \"%s\": %s", text, names);
 	return false;
+}
+
+static bool read_capability(const char *name, size_t length, uint32_t *capabilities)
+{
+	unsigned int bit;
+
+	for (bit = 0; bit < 32; bit++) {
+		const char *known = aero_vmware_capability_name(bit);
+
+		if (known && strlen(known) == length && !strncmp(known, name, length)) {
+			*capabilities |= 1u << bit;
+			return true;
+		}
+	}
+	aero_usage_error("run", "--capabilities: there is no \"%.*s\"", (int)length, name);
+	return false;
+}
+
+static bool read_capabilities(const char *text, uint32_t *out)
+{
+	size_t length;
+
+	for (*out = 0; *text; text += length + (text[length] == ',')) {
+		length = strcspn(text, ",");
+		if (!read_capability(text, length, out))
+			return false;
+	}
+	/* Blocks are named in batches; without frames to move there is no balloon. */
+	if (*out & AERO_VMWARE_CAP_BATCHED_2M && !(*out & AERO_VMWARE_CAP_BATCHED)) {
+		aero_usage_error("run", "--capabilities: batched_2m needs batched");
+		return false;
+	}
+	return true;
 }
 
 static bool read_number(const char *option, const char *text, uint32_t *out)
@@ -191,6 +243,7 @@ static bool take_text(int option, const char *text, struct request *request)
 		options->append = text;
 		return true;
 	case OPT_MEMORY_DIR:
+		request->given |= RUN_TAKES_MEMORY_DIR;
 		options->memory_directory = text;
 		return true;
 	case OPT_TRACE:
@@ -222,20 +275,27 @@ static bool take_option(int option, const char *text, struct request *request)
 
 	switch (option) {
 	case OPT_GUEST:
-		return read_guest(text);
+		return read_guest(text, &options->kind);
 	case OPT_MEMORY:
+		request->has_memory = true;
 		return read_size("memory", text, &request->memory);
 	case OPT_BALLOON:
+		request->has_balloon = true;
 		return read_size("balloon", text, &request->balloon);
 	case OPT_DIRTY:
 		return read_size("dirty", text, &request->dirty);
 	case OPT_FEATURES:
+		request->given |= RUN_TAKES_FEATURES;
 		return read_features(text, &options->features);
+	case OPT_CAPABILITIES:
+		request->given |= RUN_TAKES_CAPABILITIES;
+		return read_capabilities(text, &options->capabilities);
 	case OPT_DISCARD:
 		return read_mode(text, &options->mode);
 	case OPT_IDLE:
 		return read_number("idle-ms", text, &options->idle_ms);
 	case OPT_CPUS:
+		request->has_cpus = true;
 		return read_cpus(text, &options->is_spread);
 	case OPT_HOLD:
 		return read_hold(text, &options->hold_ms);
@@ -252,24 +312,80 @@ static bool take_option(int option, const char *text, struct request *request)
 	}
 }
 
+/* Options that were given and that the kind of guest does not have. Answers an exit status. */
+static int check_kind(const struct request *request)
+{
+	static const struct {
+		unsigned int bit;
+		const char *name;
+	} options[] = {
+		{ RUN_TAKES_FEATURES, "features" },
+		{ RUN_TAKES_MEMORY_DIR, "memory-dir" },
+		{ RUN_TAKES_CAPABILITIES, "capabilities" },
+	};
+	const struct run_kind *kind = request->options.kind;
+	size_t i;
+
+	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		if (request->given & options[i].bit & ~kind->takes)
+			return aero_usage_error("run", "--%s: not with --guest %s", options[i].name,
+						kind->name);
+	}
+	return AERO_EXIT_OK;
+}
+
+/* What was not said is as the kind of guest has it. */
+static void fill_in(struct request *request)
+{
+	const struct run_kind *kind = request->options.kind;
+
+	if (!request->has_memory)
+		request->memory.bytes = kind->memory_bytes;
+	if (!request->has_balloon)
+		request->balloon = kind->balloon;
+	if (!request->has_cpus)
+		request->options.is_spread = !kind->is_sharing_processor;
+}
+
 /* Sizes depend on each other, so they are checked together. Answers an exit status. */
 static int settle_sizes(struct request *request)
 {
 	struct run_options *options = &request->options;
+	const struct run_kind *kind = options->kind;
 
 	if (request->memory.is_share)
 		return aero_usage_error("run", "--memory: %% of what? Give a number of bytes");
-	options->memory_bytes = request->memory.bytes & ~(uint64_t)(AERO_FRAME_BYTES - 1);
+	options->memory_bytes = request->memory.bytes & ~(kind->memory_unit - 1);
 	options->balloon_bytes = aero_size_bytes(&request->balloon, options->memory_bytes);
 	options->balloon_bytes &= ~(uint64_t)(AERO_FRAME_BYTES - 1);
 	options->dirty_bytes = aero_size_bytes(&request->dirty, options->memory_bytes);
-	if (options->memory_bytes < MINIMUM_MEMORY)
-		return aero_usage_error("run", "--memory: Linux needs 64 MiB at least");
+	if (options->memory_bytes < kind->minimum_bytes)
+		return aero_usage_error("run", "--memory: Linux needs %llu MiB at least",
+					(unsigned long long)(kind->minimum_bytes / MIB));
 	if (!options->balloon_bytes)
 		return aero_usage_error("run", "--balloon: nothing to take");
 	if (options->balloon_bytes >= options->memory_bytes)
 		return aero_usage_error("run", "--balloon: as much as the guest's memory or more");
 	return AERO_EXIT_OK;
+}
+
+static int settle(struct request *request)
+{
+	int status = check_kind(request);
+
+	if (status != AERO_EXIT_OK)
+		return status;
+	fill_in(request);
+	return settle_sizes(request);
+}
+
+static void print_help(void)
+{
+	size_t i;
+
+	fputs(help, stdout);
+	for (i = 0; run_kinds[i]; i++)
+		printf("  %-8s  %s\n", run_kinds[i]->name, run_kinds[i]->title);
 }
 
 static int read_arguments(int argc, char **argv, struct request *request, bool *out_is_help)
@@ -280,7 +396,7 @@ static int read_arguments(int argc, char **argv, struct request *request, bool *
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "+:qvh", long_options, NULL)) != -1) {
 		if (option == 'h') {
-			fputs(help, stdout);
+			print_help();
 			*out_is_help = true;
 			return AERO_EXIT_OK;
 		}
@@ -291,7 +407,7 @@ static int read_arguments(int argc, char **argv, struct request *request, bool *
 	}
 	if (optind < argc)
 		return aero_usage_error("run", "takes no argument \"%s\"", argv[optind]);
-	return settle_sizes(request);
+	return settle(request);
 }
 
 static bool write_json(const char *path, const struct run_result *result)
@@ -351,12 +467,12 @@ int command_run(int argc, char **argv)
 {
 	struct request request = {
 		.options = {
+			.kind = run_kinds[0],
+			.capabilities = AERO_VMWARE_HOST_CAPABILITIES,
 			.features = aero_virtio_balloon_host_features(),
 			.timeout_ms = DEFAULT_TIMEOUT_S * 1000,
 			.hold_ms = isatty(STDERR_FILENO) ? 1000 : 0,
 		},
-		.memory = { .bytes = DEFAULT_MEMORY },
-		.balloon = { .is_share = true, .share = 500000000 },
 	};
 	struct run_result result = { .reached = RUN_BOOTING };
 	struct run_samples samples = { NULL, 0, 0 };
@@ -378,8 +494,7 @@ int command_run(int argc, char **argv)
 	status = run_result_is_good(&result) ? AERO_EXIT_OK : AERO_EXIT_FAILED;
 	if (!write_files(&request.files, &result, &samples))
 		status = AERO_EXIT_FAILED;
-	json_decref(result.statistics);
-	json_decref(result.counters);
+	run_result_clear(&result);
 	free(samples.at);
 	return caught ? 128 + caught : status;
 }

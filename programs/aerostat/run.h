@@ -5,9 +5,10 @@
 /*
  * What `aerostat run` measures, and who shows it.
  *
- * run.c reads options and owns the parts; run_scenario.c leads a guest through the scenario;
- * run_view.c shows it while it happens (progress and chart, or plain lines); run_summary.c prints
- * the table at the end; run_json.c and run_plot.c write the files.
+ * run.c reads options and owns the parts; run_scenario.c leads a machine (guest and device, see
+ * run_machine.h) through the scenario; run_view.c shows it while it happens (progress and chart, or
+ * plain lines); run_summary.c prints the table at the end; run_json.c and run_plot.c write the
+ * files.
  */
 
 #include <aerostat/host/virtio_balloon.h>
@@ -36,14 +37,14 @@ enum run_phase {
 	RUN_BOOTING,
 	RUN_DIRTYING,
 	RUN_INFLATING,
-	RUN_ASKING, /* statistics */
+	RUN_ASKING, /* for what the guest itself says */
 	RUN_DEFLATING,
 	RUN_ENDING,
 	RUN_OVER,
 	RUN_PHASES
 };
 
-/* The guest's own numbers at one moment. */
+/* The guest's own numbers at one moment; all 0 where it has not told them. */
 struct run_guest_memory {
 	uint64_t total_bytes;
 	uint64_t free_bytes;
@@ -64,8 +65,8 @@ struct run_way {
 /* Everything the end of a run says. Valid as far as reached says. */
 struct run_result {
 	enum run_phase reached; /* RUN_OVER: the whole scenario was run */
+	const char *guest;	/* which kind, as of --guest */
 	char guest_kernel[80];
-	struct aero_virtio_features features;
 	uint64_t memory_bytes;
 	uint64_t target_bytes;
 	uint64_t actual_bytes; /* when inflated */
@@ -82,8 +83,15 @@ struct run_result {
 	struct run_way inflate;
 	struct run_way deflate;
 	double phase_begin[RUN_PHASES]; /* seconds; of those reached */
-	json_t *statistics;		/* as of aero_balloon_json_statistics(); NULL: none came */
-	json_t *counters; /* at the end, as of aero_balloon_json_counters(); NULL: none yet */
+
+	/* What not every kind has, or has not yet; owned. NULL: it is not known. */
+	json_t *features;     /* names of virtio features that the driver accepted */
+	json_t *capabilities; /* names of VMware capabilities that the host granted */
+	json_t *statistics;   /* as of aero_balloon_json_statistics() */
+	json_t *counters;     /* at the end, as under "counters" of a control socket's status */
+	json_t *host_calls;   /* at the end: by command, calls and failed */
+	json_t *account;      /* the guest's own, against ours: run_account_json() */
+
 	const char *discard_mode; /* collect, request, frame, none */
 	const char *backing;	  /* what the guest's memory is backed by, for people */
 
@@ -91,6 +99,8 @@ struct run_result {
 	bool is_target_reported; /* the guest reported the target */
 	bool is_ledger_agreed;	 /* and the ledger holds exactly as many frames */
 	bool is_memory_freed;	 /* and the host got 95 % of what was resident under it */
+	bool has_account;	 /* the guest counts, too */
+	bool is_account_agreed;	 /* and has counted what we have */
 	char failure[512];	 /* why the scenario stopped early; empty: it did not */
 };
 
@@ -110,7 +120,45 @@ static inline double run_way_bytes_per_second(const struct run_way *way)
 static inline bool run_result_is_good(const struct run_result *result)
 {
 	return result->reached == RUN_OVER && !result->failure[0] && result->is_target_reported &&
-	       result->is_ledger_agreed && result->is_memory_freed;
+	       result->is_ledger_agreed && result->is_memory_freed &&
+	       (!result->has_account || result->is_account_agreed);
+}
+
+/**
+ * run_result_put() - Put what is known by now into a result.
+ * @place: One of the members that a result owns.
+ * @json:  A reference, which is taken; NULL: nothing is known.
+ *
+ * Shape:   what was there before is dropped.
+ * Owner:   the result's.
+ * Errors:  none.
+ * Context: any.
+ * Source:  none.
+ */
+static inline void run_result_put(json_t **place, json_t *json)
+{
+	json_decref(*place);
+	*place = json;
+}
+
+/**
+ * run_result_clear() - Free what a result owns.
+ * @result: Complete or not.
+ *
+ * Shape:   nothing is known any more.
+ * Owner:   all references are dropped.
+ * Errors:  none.
+ * Context: any.
+ * Source:  none.
+ */
+static inline void run_result_clear(struct run_result *result)
+{
+	run_result_put(&result->features, NULL);
+	run_result_put(&result->capabilities, NULL);
+	run_result_put(&result->statistics, NULL);
+	run_result_put(&result->counters, NULL);
+	run_result_put(&result->host_calls, NULL);
+	run_result_put(&result->account, NULL);
 }
 
 /* run_view.c: progress while it happens. ----------------------------------------------------- */

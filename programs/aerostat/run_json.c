@@ -2,8 +2,7 @@
 /* Keys and their meaning: docs/run-json.md. They are kept. */
 #include <stdio.h>
 
-#include "hosted/balloon_json.h"
-#include "hosted/feature_text.h"
+#include "hosted/balloon_json_parts.h"
 #include "run_text.h"
 
 /* A number, or null where it was not measured. */
@@ -29,21 +28,10 @@ static void put_text(json_t *out, const char *key, const char *text)
 		json_object_set_new(out, key, json_null());
 }
 
-static json_t *list_features(const struct aero_virtio_features *features)
+/* What a result owns, or null where it is not known. */
+static void put_known(json_t *out, const char *key, json_t *json)
 {
-	json_t *list = json_array();
-	unsigned int bit;
-	char number[16];
-
-	for (bit = 0; bit < 128; bit++) {
-		const char *name = aero_feature_name(bit);
-
-		if (!(features->word[bit / 64] >> bit % 64 & 1))
-			continue;
-		snprintf(number, sizeof(number), "bit_%u", bit);
-		json_array_append_new(list, json_string(name ? name : number));
-	}
-	return list;
+	json_object_set_new(out, key, json ? json_incref(json) : json_null());
 }
 
 static void put_setting(json_t *out, const struct run_result *result)
@@ -51,10 +39,10 @@ static void put_setting(json_t *out, const struct run_result *result)
 	json_object_set_new(out, "aerostat_version", json_string(AERO_VERSION));
 	json_object_set_new(out, "good", json_boolean(run_result_is_good(result)));
 	put_text(out, "failure", result->failure);
+	put_text(out, "guest", result->guest);
 	put_text(out, "guest_kernel", result->guest_kernel);
-	json_object_set_new(out, "features",
-			    result->guest_kernel[0] ? list_features(&result->features)
-						    : json_null());
+	put_known(out, "features", result->features);
+	put_known(out, "capabilities", result->capabilities);
 	put_text(out, "discard_mode", result->discard_mode);
 	put_text(out, "backing", result->backing);
 	put_number(out, "memory_bytes", true, result->memory_bytes);
@@ -147,9 +135,11 @@ static json_t *make_verdict(const struct run_result *result)
 	/* Nothing was checked unless the balloon was full. */
 	if (!run_way_is_done(&result->inflate))
 		return json_null();
-	return json_pack("{s:b, s:b, s:b}", "is_target_reported", result->is_target_reported,
+	return json_pack("{s:b, s:b, s:b, s:o}", "is_target_reported", result->is_target_reported,
 			 "is_ledger_agreed", result->is_ledger_agreed, "is_memory_freed",
-			 result->is_memory_freed);
+			 result->is_memory_freed, "is_account_agreed",
+			 result->has_account ? json_boolean(result->is_account_agreed)
+					     : json_null());
 }
 
 json_t *run_json_make(const struct run_result *result)
@@ -168,7 +158,8 @@ json_t *run_json_make(const struct run_result *result)
 	json_object_set_new(out, "guest_stats", make_stats(result->statistics));
 	json_object_set_new(out, "phases", make_phases(result));
 	json_object_set_new(out, "verdict", make_verdict(result));
-	json_object_set_new(out, "counters",
-			    result->counters ? json_incref(result->counters) : json_null());
+	put_known(out, "counters", result->counters);
+	put_known(out, "host_calls", result->host_calls);
+	put_known(out, "guest_account", result->account);
 	return out;
 }

@@ -2,7 +2,7 @@
 #ifndef AEROSTAT_PROGRAMS_RUN_PARTS_H
 #define AEROSTAT_PROGRAMS_RUN_PARTS_H
 
-/* Between the scenario (run_scenario.c) and what it stands on (run_parts.c). */
+/* Between the scenario (run_scenario.c) and what it stands on (run_parts.c, run_resident.c). */
 
 #include "run_scenario.h"
 
@@ -15,6 +15,9 @@ void run_enter(struct run *run, enum run_phase phase, const char *format, ...)
 
 /* Since the run began. */
 double run_seconds(const struct run *run);
+
+/* The balloon as the host sees it now. */
+struct run_machine_numbers run_numbers(const struct run *run);
 
 /* Host memory that the guest holds now. */
 uint64_t run_resident_bytes(const struct run *run);
@@ -32,13 +35,13 @@ bool run_resident_left(const struct run *run, uint64_t *out_bytes);
 /* Add a point to the curve, now. */
 void run_sample_now(struct run *run);
 
-/* End the service, and with it the loop. */
-void run_close_service(struct run *run);
+/* End the machine, and with it the loop. */
+void run_close_machine(struct run *run);
 
-/* Called by the parts: a device event, and every turn of the loop. */
-void run_on_device_event(struct run *run, const struct aero_virtio_balloon_event *event);
+/* Called by the parts at every turn of the loop. */
 void run_on_turn(struct run *run);
 
-extern const struct aero_uml_events run_uml_events;
+/* What the machine tells, but for closed and ctx, which are the parts' own. */
+extern const struct run_machine_events run_scenario_events;
 
 #endif

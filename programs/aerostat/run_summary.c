@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "hosted/feature_text.h"
+#include "run_account.h"
 #include "run_text.h"
 
 #define MIB 1048576.0
@@ -92,24 +92,20 @@ static void put_pair(FILE *out, const char *name, struct cell inflate, struct ce
 
 /* The setting ---------------------------------------------------------------------------------- */
 
-static void put_features(FILE *out, const struct aero_virtio_features *features)
+/* Names one after the other, wrapped. */
+static void put_names(FILE *out, const char *label, const json_t *names)
 {
-	int used = fprintf(out, "%*s%-*s", INDENT, "", NAME_WIDTH - 1, "Features");
-	unsigned int bit;
+	int used = fprintf(out, "%*s%-*s", INDENT, "", NAME_WIDTH - 1, label);
+	size_t i;
 
-	for (bit = 0; bit < 128; bit++) {
-		const char *name = aero_feature_name(bit);
-		char number[16];
+	for (i = 0; i < json_array_size(names); i++) {
+		const char *name = json_string_value(json_array_get(names, i));
 
-		if (!(features->word[bit / 64] >> bit % 64 & 1))
-			continue;
-		snprintf(number, sizeof(number), "bit_%u", bit);
-		name = name ? name : number;
 		if (used + 1 + (int)strlen(name) > COLUMNS)
 			used = fprintf(out, "\n%*s", INDENT + NAME_WIDTH - 1, "") - 1;
 		used += fprintf(out, " %s", name);
 	}
-	fputs(used == INDENT + NAME_WIDTH - 1 ? " -\n" : "\n", out);
+	fputs(i ? "\n" : " -\n", out);
 }
 
 static void put_setting(FILE *out, const struct run_result *result)
@@ -118,8 +114,10 @@ static void put_setting(FILE *out, const struct run_result *result)
 	put_text_row(out, "Guest memory", make_bytes(result->memory_bytes).text);
 	put_text_row(out, "Backed by", result->backing ? result->backing : "");
 	put_text_row(out, "Discards", result->discard_mode ? result->discard_mode : "");
-	if (result->guest_kernel[0])
-		put_features(out, &result->features);
+	if (result->features)
+		put_names(out, "Features", result->features);
+	if (result->capabilities)
+		put_names(out, "Capabilities", result->capabilities);
 }
 
 /* What was measured ---------------------------------------------------------------------------- */
@@ -260,6 +258,16 @@ static void put_checks(FILE *out, const struct run_result *result)
 	fputs(result->is_memory_freed ? "\n" : "; 95 % needed\n", out);
 }
 
+/* The account is complete when the balloon is empty again. */
+static void put_account_check(FILE *out, const struct run_result *result)
+{
+	if (!result->has_account || !run_way_is_done(&result->deflate))
+		return;
+	fprintf(out, "%*s%s the guest's own account agrees with ours", INDENT, "",
+		mark(result->is_account_agreed));
+	run_account_print_verdict(out, result->account);
+}
+
 static void put_ending(FILE *out, const struct run_result *result)
 {
 	static const char *const doing[RUN_PHASES] = {
@@ -288,6 +296,7 @@ static void put_ending(FILE *out, const struct run_result *result)
 void run_verdict_print(FILE *out, const struct run_result *result)
 {
 	put_checks(out, result);
+	put_account_check(out, result);
 	put_ending(out, result);
 	fflush(out);
 }
@@ -302,6 +311,7 @@ void run_summary_print(FILE *out, const struct run_result *result)
 		put_memory(out, result);
 	}
 	put_statistics(out, result->statistics);
+	run_account_print(out, result->host_calls, result->account);
 	fputc('\n', out);
 	run_verdict_print(out, result);
 }

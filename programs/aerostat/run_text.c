@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "hosted/feature_text.h"
+
 const char *run_phase_str(enum run_phase phase)
 {
 	static const char *const names[RUN_PHASES] = {
@@ -36,12 +38,12 @@ static size_t shown_bytes(const unsigned char *at)
 	return bytes;
 }
 
-const char *run_text_clean(const char *text, char *out, size_t size)
+static const char *clean(const char *text, char *out, size_t size, bool has_lines)
 {
 	size_t used = 0, bytes;
 
 	for (; *text; text += bytes) {
-		bytes = shown_bytes((const unsigned char *)text);
+		bytes = *text == '\n' && has_lines ? 1 : shown_bytes((const unsigned char *)text);
 		if (used + (bytes ? bytes : 1) >= size)
 			break;
 		if (bytes) {
@@ -54,4 +56,31 @@ const char *run_text_clean(const char *text, char *out, size_t size)
 	}
 	out[used] = 0;
 	return out;
+}
+
+const char *run_text_clean(const char *text, char *out, size_t size)
+{
+	return clean(text, out, size, false);
+}
+
+const char *run_text_clean_lines(const char *text, char *out, size_t size)
+{
+	return clean(text, out, size, true);
+}
+
+json_t *run_feature_names(const struct aero_virtio_features *features)
+{
+	json_t *list = json_array();
+	unsigned int bit;
+	char number[16];
+
+	for (bit = 0; bit < 128; bit++) {
+		const char *name = aero_feature_name(bit);
+
+		if (!(features->word[bit / 64] >> bit % 64 & 1))
+			continue;
+		snprintf(number, sizeof(number), "bit_%u", bit);
+		json_array_append_new(list, json_string(name ? name : number));
+	}
+	return list;
 }

@@ -33,4 +33,30 @@ const char *run_phase_str(enum run_phase phase);
  */
 const char *run_text_clean(const char *text, char *out, size_t size);
 
+/**
+ * run_text_clean_lines() - As run_text_clean(), but ends of lines stay.
+ * @text: As there.
+ * @out:  As there.
+ * @size: As there.
+ *
+ * Shape:   answers out.
+ * Owner:   out stays the caller's.
+ * Errors:  none.
+ * Context: any.
+ * Source:  as there.
+ */
+const char *run_text_clean_lines(const char *text, char *out, size_t size);
+
+/**
+ * run_feature_names() - Features in words.
+ * @features: A set.
+ *
+ * Shape:   an array of names, "bit_N" for one without a name.
+ * Owner:   a new reference.
+ * Errors:  none.
+ * Context: any.
+ * Source:  docs/run-json.md.
+ */
+json_t *run_feature_names(const struct aero_virtio_features *features);
+
 #endif

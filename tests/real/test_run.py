@@ -24,10 +24,15 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 TYPES = {"number": (int, float), "text": str, "boolean": bool, "object": dict, "array": list,
          "null": type(None)}
+INSIDE = {"phases": "number or null", "verdict": "boolean or null",
+          "guest_account": "number or text or object or array or null"}
+# Of a good run; virtio's driver keeps no account of its own.
+VERDICT = {"is_target_reported": True, "is_ledger_agreed": True, "is_memory_freed": True,
+           "is_account_agreed": None}
 
 
 def documented():
-    """Every key of docs/run-json.md: its types, and those inside phases and verdict."""
+    """Every key of docs/run-json.md: its types, and those inside some of them."""
     tables = {"": {}}
     inside = ""
     with open(os.path.join(ROOT, "docs", "run-json.md"), encoding="utf-8") as stream:
@@ -39,7 +44,7 @@ def documented():
                 continue
             row = re.match(r"\| `(\w+)` \| ([^|]*) \|", line)
             if row and inside:
-                tables[inside][row.group(1)] = "number or null" if inside == "phases" else "boolean"
+                tables[inside][row.group(1)] = INSIDE[inside]
             elif row:
                 tables[""][row.group(1)] = row.group(2).strip()
     return tables
@@ -77,6 +82,23 @@ class RunCase(unittest.TestCase):
         self.check_nothing_left()
         return process.returncode, out, err
 
+    def check_keys(self, result):
+        """Exactly the documented keys are there, with values of their types."""
+        tables = documented()
+        self.assertGreater(len(tables[""]), 40)
+        self.assertEqual(set(tables), {"", *INSIDE})
+        self.assertEqual(set(result), set(tables[""]))
+        for inside, table in tables.items():
+            part = result[inside] if inside else result
+            if part is None:
+                continue
+            self.assertEqual(set(part), set(table), inside)
+            for key, types in table.items():
+                allowed = tuple(TYPES[name] for name in types.split(" or "))
+                flat = [t for kind in allowed for t in (kind if isinstance(kind, tuple)
+                                                        else (kind,))]
+                self.assertIn(type(part[key]), flat, key)
+
     def check_nothing_left(self, seconds=0):
         """No process, no file, no socket."""
         until(lambda: not processes_with(self.folder) and not processes_with(self.memory)
@@ -101,22 +123,13 @@ class Results(RunCase):
         self.check_values(result)
         self.check_plot(self.path("plot.svg"))
 
-    def check_keys(self, result):
-        tables = documented()
-        self.assertGreater(len(tables[""]), 40)
-        self.assertEqual(set(result), set(tables[""]))
-        for inside, table in tables.items():
-            part = result[inside] if inside else result
-            self.assertEqual(set(part), set(table), inside)
-            for key, types in table.items():
-                allowed = tuple(TYPES[name] for name in types.split(" or "))
-                flat = [t for kind in allowed for t in (kind if isinstance(kind, tuple)
-                                                        else (kind,))]
-                self.assertIn(type(part[key]), flat, key)
-
     def check_values(self, result):
         self.assertIs(result["good"], True)
-        self.assertEqual(set(result["verdict"].values()), {True})
+        self.assertEqual(result["verdict"], VERDICT)
+        self.assertEqual(result["guest"], "uml")
+        # What only other guests have.
+        for key in ("capabilities", "host_calls", "guest_account"):
+            self.assertIsNone(result[key], key)
         self.assertIsNone(result["failure"])
         self.assertNotIn(None, result["phases"].values())
         self.assertEqual(list(result["phases"].values()), sorted(result["phases"].values()))
@@ -166,8 +179,7 @@ class Results(RunCase):
             result = json.load(stream)
         self.check_keys(result)
         self.assertIs(result["good"], False)
-        self.assertEqual(result["verdict"], {"is_target_reported": True, "is_ledger_agreed": True,
-                                             "is_memory_freed": False})
+        self.assertEqual(result["verdict"], dict(VERDICT, is_memory_freed=False))
 
     def test_terminal(self):
         """A chart that moves, and Ctrl-C as a terminal sends it."""
@@ -319,6 +331,9 @@ class Refusals(RunCase):
                 ("--discard: no mode", "--discard", "all"), ("--features: ", "--features", "all"),
                 ("--timeout: ", "--timeout", "0"), ("--idle-ms: ", "--idle-ms", "x"),
                 ("--cpus: one or all", "--cpus", "two"),
+                ("--capabilities: there is no \"more\"", "--capabilities", "basic,more"),
+                ("--capabilities: batched_2m needs", "--capabilities", "basic,batched_2m"),
+                ("--capabilities: not with --guest uml", "--capabilities", "basic"),
                 ("no option \"--nonsense\"", "--nonsense"), ("takes no argument \"now\"", "now"),
                 ("--json needs a value", "--json")):
             self.check(2, pattern, *options)

@@ -59,9 +59,9 @@ static json_t *make_whole(void)
 		json_pack("{s:{s:i, s:i}, s:{}, s:{s:i}, s:i}", "values", "free_memory_bytes",
 			  12345, "major_faults", 0, "missing", "unknown", "77", 9, "sequence", 2);
 	result.counters = json_pack("{s:{s:i}}", "device", "kicks", 514);
+	result.features = rig_features();
 	json = run_json_make(&result);
-	json_decref(result.statistics);
-	json_decref(result.counters);
+	run_result_clear(&result);
 	assert_non_null(json);
 	return json;
 }
@@ -145,8 +145,10 @@ static void test_json_guest_stats_absent_is_absent(void **state)
 
 static void test_json_early_failure_is_null_not_zero(void **state)
 {
-	static const char *const measured[] = { "aerostat_version", "good",	    "failure",
-						"memory_bytes",	    "target_bytes", "phases" };
+	static const char *const measured[] = { "aerostat_version", "good",
+						"failure",	    "guest",
+						"phases",	    "memory_bytes",
+						"target_bytes" };
 	struct run_result result = rig_early_result();
 	json_t *json = run_json_make(&result), *value;
 	const char *key;

@@ -39,13 +39,23 @@ static inline struct run_samples rig_curve(void)
 	return samples;
 }
 
+/* What a driver accepted, one feature without a name among it. */
+static inline json_t *rig_features(void)
+{
+	static const struct aero_virtio_features features = {
+		{ 1ull << 0 | 1ull << 1 | 1ull << 32 | 1ull << 60, 0 }
+	};
+
+	return run_feature_names(&features);
+}
+
 /* A run that got to its end and is good. */
 static inline struct run_result rig_result(void)
 {
 	struct run_result result = {
 		.reached = RUN_OVER,
+		.guest = "uml",
 		.guest_kernel = "6.1.176",
-		.features = { { 1ull << 0 | 1ull << 1 | 1ull << 32 | 1ull << 60, 0 } },
 		.memory_bytes = 512 * MIB,
 		.target_bytes = 256 * MIB,
 		.actual_bytes = 256 * MIB,
@@ -77,6 +87,7 @@ static inline struct run_result rig_early_result(void)
 {
 	struct run_result result = {
 		.reached = RUN_BOOTING,
+		.guest = "uml",
 		.memory_bytes = 512 * MIB,
 		.target_bytes = 256 * MIB,
 		.failure = "timed out: the guest did not go on",

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#include "run_kinds.h"
+
+#include <string.h>
+
+const struct run_kind *const run_kinds[] = { &run_kind_uml, NULL };
+
+const struct run_kind *run_kind_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; run_kinds[i]; i++) {
+		if (!strcmp(run_kinds[i]->name, name))
+			return run_kinds[i];
+	}
+	return NULL;
+}

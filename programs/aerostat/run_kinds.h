@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef AEROSTAT_PROGRAMS_RUN_KINDS_H
+#define AEROSTAT_PROGRAMS_RUN_KINDS_H
+
+/* The kinds of machine there are, each in a file of its own. */
+
+#include "run_machine.h"
+
+extern const struct run_kind run_kind_uml; /* Linux in User Mode Linux, virtio */
+
+#endif
