@@ -15,6 +15,9 @@ bool sim_pages_frame(const struct sim_port *sim, void *page, aero_frame *out_fra
 bool sim_pages_has(const struct sim_port *sim, aero_frame frame);
 bool sim_pages_is_used(const struct sim_port *sim, aero_frame frame);
 
+/* Where split() is NULL, naming a part of a block splits it. */
+void sim_port_split_for(struct sim_port *sim, unsigned int order, aero_frame first);
+
 /* The table for host models. */
 void sim_memory_init(struct sim_port *sim);
 

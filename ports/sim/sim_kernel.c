@@ -131,6 +131,7 @@ bool sim_port_migrate_begin(struct sim_port *sim, unsigned int order, aero_frame
 
 static void release(struct sim_port *sim, unsigned int order, aero_frame first)
 {
+	sim_port_split_for(sim, order, first);
 	if (!sim_buddy_is_lent(&sim->buddy, order, first)) {
 		sim_port_violate(sim, "a moved frame was not lent", first);
 		return;

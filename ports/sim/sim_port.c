@@ -85,8 +85,7 @@ static bool is_pending(const struct sim_port *sim, aero_frame frame)
 	return false;
 }
 
-/* Where split() is NULL, naming a part of a block splits it. */
-static void split_for(struct sim_port *sim, unsigned int order, aero_frame first)
+void sim_port_split_for(struct sim_port *sim, unsigned int order, aero_frame first)
 {
 	int whole;
 
@@ -120,7 +119,7 @@ static bool is_ours(struct sim_port *sim, unsigned int order, aero_frame first, 
 
 static bool may_free(struct sim_port *sim, unsigned int order, aero_frame first)
 {
-	split_for(sim, order, first);
+	sim_port_split_for(sim, order, first);
 	if (!is_ours(sim, order, first, "free()"))
 		return false;
 	if (sim->pending_count && is_pending(sim, first)) {
@@ -188,7 +187,7 @@ static void mark(struct sim_port *sim, enum sim_mark which, unsigned int order,
 	for (size_t i = 0; i < list->count; i++) {
 		aero_frame first = list->frames[i];
 
-		split_for(sim, order, first);
+		sim_port_split_for(sim, order, first);
 		if (!is_ours(sim, order, first, names[which]))
 			continue;
 		if (sim_buddy_has_mark(&sim->buddy, which, first) == is_set)
