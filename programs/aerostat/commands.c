@@ -9,6 +9,7 @@
 static const struct aero_command commands[] = {
 	{ "run", command_run, "boot a Linux guest and watch its memory come back" },
 	{ "device", command_device, "be the balloon of a vhost-user front end" },
+	{ "vmware", command_vmware, "be the hypervisor of a VMware guest under QEMU" },
 	{ "target", command_target, "set how much memory the balloon is to hold" },
 	{ "status", command_status, "show how the balloon is" },
 	{ "stats", command_stats, "ask the guest for its memory statistics" },

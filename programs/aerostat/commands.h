@@ -28,6 +28,7 @@ typedef int aero_command_fn(int argc, char **argv);
 
 aero_command_fn command_run;
 aero_command_fn command_device;
+aero_command_fn command_vmware;
 aero_command_fn command_target;
 aero_command_fn command_status;
 aero_command_fn command_stats;
