@@ -403,7 +403,8 @@ static uint64_t work(struct aero_balloon *balloon, uint64_t now_ns)
 			break;
 		}
 	}
-	return balloon->is_reset_required ? now_ns : idle_due(balloon);
+	return balloon->is_reset_required || idle_due(balloon) < now_ns ? now_ns
+									: idle_due(balloon);
 }
 
 static bool is_settled(enum aero_stall stall)

@@ -36,6 +36,8 @@ struct vmware_pair {
 	struct aero_vmware_guest drv;
 	uint64_t now;
 	uint64_t due; /* as the driver's last step answered */
+	uint64_t steps;
+	unsigned int thorough; /* every so many steps all is compared; else the sums; 1 */
 	char problem[200];
 
 	/* The host's humours. */
@@ -70,7 +72,7 @@ const char *vmware_pair_close(struct vmware_pair *pair);
 /* Whether all agrees; else problem says what does not. */
 bool vmware_pair_check(struct vmware_pair *pair);
 
-/* One step of the driver, and discards of the host; then check(). Time goes on to when it is due. */
+/* One step of the driver, and discards of the host; then a check. Time goes on to when it is due. */
 bool vmware_pair_step(struct vmware_pair *pair);
 
 /* Steps for so many nanoseconds; false as check() is. */
