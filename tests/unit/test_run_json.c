@@ -79,6 +79,57 @@ static void test_json_whole_run_has_exactly_documented_keys(void **state)
 	json_decref(json);
 }
 
+/* The keys are the same for every kind; what a kind does not have is null. */
+static void test_json_vmware_run_has_exactly_documented_keys(void **state)
+{
+	struct run_result result = rig_vmware_result();
+	json_t *json = run_json_make(&result);
+
+	(void)state;
+	check_keys(json, read_documented(NULL, "| key in"));
+	check_keys(json_object_get(json, "guest_account"),
+		   read_documented("| key in `guest_account`", "| key in"));
+	assert_string_equal(json_string_value(json_object_get(json, "guest")), "vmware");
+	assert_true(json_is_true(json_object_get(json, "good")));
+	assert_true(json_is_null(json_object_get(json, "features")));
+	assert_true(json_is_null(json_object_get(json, "guest_stats")));
+	assert_true(json_equal(json_object_get(json, "capabilities"), result.capabilities));
+	assert_true(json_equal(json_object_get(json, "host_calls"), result.host_calls));
+	assert_true(json_is_true(
+		json_object_get(json_object_get(json, "verdict"), "is_account_agreed")));
+	json_decref(json);
+	run_result_clear(&result);
+}
+
+static void test_json_virtio_run_has_nulls_for_what_it_lacks(void **state)
+{
+	static const char *const keys[] = { "capabilities", "host_calls", "guest_account" };
+	json_t *json = make_whole();
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < TEST_ARRAY_SIZE(keys); i++)
+		assert_true(json_is_null(json_object_get(json, keys[i])));
+	assert_true(json_is_null(
+		json_object_get(json_object_get(json, "verdict"), "is_account_agreed")));
+	json_decref(json);
+}
+
+static void test_json_disagreeing_account_is_not_good(void **state)
+{
+	struct run_result result = rig_vmware_result();
+	json_t *json;
+
+	(void)state;
+	result.is_account_agreed = false;
+	json = run_json_make(&result);
+	assert_true(json_is_false(json_object_get(json, "good")));
+	assert_true(json_is_false(
+		json_object_get(json_object_get(json, "verdict"), "is_account_agreed")));
+	json_decref(json);
+	run_result_clear(&result);
+}
+
 static void test_json_early_failure_has_same_keys(void **state)
 {
 	struct run_result result = rig_early_result();
@@ -210,6 +261,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_json_whole_run_has_exactly_documented_keys),
+		cmocka_unit_test(test_json_vmware_run_has_exactly_documented_keys),
+		cmocka_unit_test(test_json_virtio_run_has_nulls_for_what_it_lacks),
+		cmocka_unit_test(test_json_disagreeing_account_is_not_good),
 		cmocka_unit_test(test_json_early_failure_has_same_keys),
 		cmocka_unit_test(test_json_whole_run_holds_its_numbers),
 		cmocka_unit_test(test_json_features_are_names),

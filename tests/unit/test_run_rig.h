@@ -82,6 +82,28 @@ static inline struct run_result rig_result(void)
 	return result;
 }
 
+/* The same of a VMware guest, which has an account and no statistics. run_result_clear() it. */
+static inline struct run_result rig_vmware_result(void)
+{
+	struct run_result result = rig_result();
+
+	result.guest = "vmware";
+	result.has_account = true;
+	result.is_account_agreed = true;
+	result.capabilities = json_pack("[s, s, s]", "basic", "batched", "batched_2m");
+	result.counters = json_pack("{s:{}, s:{}}", "commands", "ledger");
+	result.host_calls = json_pack("{s:{s:i, s:i}, s:{s:i, s:i}}", "2m-lock", "calls", 1,
+				      "failed", 0, "lock", "calls", 0, "failed", 0);
+	result.account =
+		json_pack("{s:s, s:i, s:i, s:{s:{s:i, s:i, s:i, s:i}}, s:[], s:s}", "source",
+			  "/sys/kernel/debug/vmmemctl", "frames_inflated", 65536, "frames_after", 0,
+			  "commands", "2m-lock", "guest_calls", 1, "guest_failed", 0, "host_calls",
+			  1, "host_failed", 0, "differences", "text",
+			  "target                :                0\n"
+			  "current               :                0\n");
+	return result;
+}
+
 /* One that stopped while the guest booted. */
 static inline struct run_result rig_early_result(void)
 {

@@ -55,6 +55,43 @@ static void test_summary_whole_run_has_every_number(void **state)
 	check_row("Good: ");
 }
 
+static void test_summary_vmware_run_has_calls_and_account(void **state)
+{
+	struct run_result result = rig_vmware_result();
+
+	(void)state;
+	print(run_summary_print, &result);
+	check_row("Capabilities          basic batched batched_2m\n");
+	check_row("  2m-lock                            1             0             1"
+		  "             1\n");
+	check_row("The guest's /sys/kernel/debug/vmmemctl at the end\n");
+	check_row("    current               :                0\n");
+	check_row("ok   the guest's own account agrees with ours\n");
+	check_row("Good: ");
+	/* Virtio's. */
+	assert_null(strstr(text, "Features"));
+	assert_null(strstr(text, "Guest statistics"));
+	run_result_clear(&result);
+}
+
+static void test_summary_disagreeing_account_names_the_difference(void **state)
+{
+	struct run_result result = rig_vmware_result();
+	json_t *differences = json_object_get(result.account, "differences");
+
+	(void)state;
+	result.is_account_agreed = false;
+	json_array_append_new(differences, json_string("lock: the guest counts 1 calls"));
+	print(run_verdict_print, &result);
+	check_row("NOT  the guest's own account agrees with ours\n"
+		  "       lock: the guest counts 1 calls\n");
+	check_row("Failed: not every check above is ok.\n");
+	run_result_put(&result.account, NULL);
+	print(run_verdict_print, &result);
+	check_row("NOT  the guest's own account agrees with ours: it was never read\n");
+	run_result_clear(&result);
+}
+
 static void test_summary_early_failure_says_where_and_why(void **state)
 {
 	struct run_result result = rig_early_result();
@@ -143,6 +180,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_summary_whole_run_has_every_number),
+		cmocka_unit_test(test_summary_vmware_run_has_calls_and_account),
+		cmocka_unit_test(test_summary_disagreeing_account_names_the_difference),
 		cmocka_unit_test(test_summary_early_failure_says_where_and_why),
 		cmocka_unit_test(test_summary_failed_half_way_has_no_zeros),
 		cmocka_unit_test(test_summary_failed_check_is_marked),
