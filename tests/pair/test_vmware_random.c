@@ -142,10 +142,11 @@ static bool pick(struct schedule *s, struct isolated *out)
 {
 	struct aero_pages *pages = &s->pair.drv.balloon.pages;
 	struct aero_pages_size *size = &pages->size[below(s, pages->size_count)];
+	aero_frame from = below(s, s->pair.sim.config.frames >> size->order);
 	struct aero_range run;
 
-	if (!aero_frame_set_next(&size->lent, below(s, s->pair.sim.config.frames >> size->order),
-				 UINT64_MAX, &run))
+	if (!aero_frame_set_next(&size->lent, from, UINT64_MAX, &run) &&
+	    !aero_frame_set_next(&size->lent, 0, UINT64_MAX, &run))
 		return false;
 	out->order = size->order;
 	out->frame = (run.first + below(s, run.count)) << size->order;
@@ -216,7 +217,8 @@ static void act_reclaim(struct schedule *s)
 
 static void act_operator(struct schedule *s)
 {
-	switch (below(s, 6)) {
+	/* Both ends rest for a while only, or little else would happen. */
+	switch (below(s, 12)) {
 	case 0:
 		aero_vmware_host_reset(&s->pair.host);
 		break;
@@ -224,16 +226,14 @@ static void act_operator(struct schedule *s)
 		aero_vmware_host_quiesce(&s->pair.host);
 		break;
 	case 2:
-		aero_vmware_host_resume(&s->pair.host);
-		break;
-	case 3:
 		s->is_frozen = !aero_balloon_freeze(&s->pair.drv.balloon);
 		break;
-	case 4:
-		aero_balloon_thaw(&s->pair.drv.balloon);
+	case 3:
+		s->pair.is_create_failing = below(s, 2);
 		break;
 	default:
-		s->pair.is_create_failing = below(s, 2);
+		aero_vmware_host_resume(&s->pair.host);
+		aero_balloon_thaw(&s->pair.drv.balloon);
 		break;
 	}
 }
@@ -242,9 +242,9 @@ static bool act(struct schedule *s)
 {
 	static void (*const actions[])(struct schedule *) = {
 		act_target,  act_target,  act_inject,  act_refuse,  act_memory,	  act_isolate,
-		act_isolate, act_migrate, act_migrate, act_reclaim, act_operator,
+		act_isolate, act_migrate, act_migrate, act_reclaim, act_operator, act_operator,
 	};
-	uint64_t steps = below(s, 6);
+	uint64_t steps = below(s, 12);
 
 	actions[below(s, sizeof(actions) / sizeof(*actions))](s);
 	if (!vmware_pair_check(&s->pair))

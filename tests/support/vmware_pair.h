@@ -5,7 +5,7 @@
 /*
  * VMware's driver against VMware's host in one process: a simulated kernel, the loopback bus, and
  * an operator. After each step vmware_pair_check() compares what three of them know that share no
- * code: the driver's page core, the host's ledger, and the kernel's own book of who has which frame.
+ * code: the driver's page core, the host's ledger, and the kernel's own book of every frame.
  */
 
 #include <aerostat/guest/vmware.h>
@@ -72,7 +72,7 @@ const char *vmware_pair_close(struct vmware_pair *pair);
 /* Whether all agrees; else problem says what does not. */
 bool vmware_pair_check(struct vmware_pair *pair);
 
-/* One step of the driver, and discards of the host; then a check. Time goes on to when it is due. */
+/* One step of the driver, discards of the host, a check. Time goes on to when it is due. */
 bool vmware_pair_step(struct vmware_pair *pair);
 
 /* Steps for so many nanoseconds; false as check() is. */
