@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""VMware's driver: instructions per frame by callgrind, and the size of its code.
+
+Counted is what engine, page core and driver do to inflate and to deflate again; the port copies
+numbers made before, the host does nothing. A figure is the worst of its workloads: frames that
+rise, fall, or come in groups of 64. Frames in random order are a note.
+"""
+
+import glob
+import os
+import shutil
+import subprocess
+import tempfile
+
+import bench
+
+FIGURES = [
+    ("vmware_guest_instructions_per_frame_4k", 50, ["rising", "falling", "groups"]),
+    ("vmware_guest_instructions_per_frame_2m", 1, ["large_rising", "large_random"]),
+]
+NOTES = ["rising_in", "random", "random_in"]
+
+# What a kernel compiles that wants this driver and nothing else, and what it calls.
+SOURCES = ["src/core/*.c", "src/guest/balloon*.c", "src/guest/pages*.c", "src/guest/vmware*.c"]
+FLAGS = ["-std=c11", "-Os", "-ffreestanding", "-fno-asynchronous-unwind-tables",
+         "-ffunction-sections", "-fdata-sections", "-Iinclude"]
+CALLS = ["aero_vmware_guest_init", "aero_vmware_guest_fini", "aero_vmware_guest_doorbell",
+         "aero_vmware_guest_report_text", "aero_vmware_backdoor_call",
+         "aero_vmware_backdoor_is_present", "aero_balloon_step", "aero_balloon_notify",
+         "aero_balloon_reclaim", "aero_balloon_frames", "aero_balloon_isolate",
+         "aero_balloon_putback", "aero_balloon_migrate", "aero_balloon_freeze",
+         "aero_balloon_thaw", "aero_balloon_inhibit", "aero_balloon_stop"]
+TEXT_MOST = 24 * 1024
+
+
+def measure(workload):
+    program = os.path.join(bench.BUILD, "bench", "work_vmware_guest")
+    counted, printed = bench.instructions([program, workload])
+    per_frame = counted / int(printed)
+    bench.note("VMware guest: " + workload, per_frame, "instructions/frame")
+    return per_frame
+
+
+def text_bytes(folder):
+    """Compiled for x86-64 by gcc -Os, linked with what is not called left out."""
+    objects = []
+    for pattern in SOURCES:
+        for source in sorted(glob.glob(os.path.join(bench.ROOT, pattern))):
+            objects.append(os.path.join(folder, os.path.basename(source) + ".o"))
+            subprocess.run(["gcc"] + FLAGS + ["-c", source, "-o", objects[-1]], check=True,
+                           cwd=bench.ROOT)
+    linked = os.path.join(folder, "linked.o")
+    roots = [word for call in CALLS for word in ("-u", call)]
+    subprocess.run(["ld", "-r", "--gc-sections", "-e", CALLS[0]] + roots + ["-o", linked] + objects,
+                   check=True)
+    printed = subprocess.run(["size", linked], check=True, text=True, stdout=subprocess.PIPE).stdout
+    return int(printed.splitlines()[1].split()[0])
+
+
+def main():
+    if shutil.which("valgrind"):
+        for figure, most, workloads in FIGURES:
+            bench.figure(figure, max(measure(workload) for workload in workloads),
+                         "instructions", 1, at_most=most)
+        for workload in NOTES:
+            measure(workload)
+    else:
+        bench.skip("valgrind is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        bench.figure("text_bytes_vmware_guest", text_bytes(folder), "bytes", 1,
+                     at_most=TEXT_MOST)
+
+
+if __name__ == "__main__":
+    main()
