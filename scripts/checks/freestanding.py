@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""src/ is freestanding: proved by compiling it without any libc and looking at what is left.
+"""src/ and the template port are freestanding: proved by compiling them without any libc and
+looking at what is left.
 
 Each file is compiled for 64 bits, 32 bits and a big-endian machine with the compiler's own
 headers only; all objects of one machine are then linked into one. Nothing but memcpy, memmove,
@@ -80,7 +81,7 @@ def check_machine(root, sources, machine, pool):
 
 def main():
     root = tree.root_argument(__doc__)
-    sources = tree.files(root, ["src"], (".c",))
+    sources = tree.files(root, ["src", "ports/template"], (".c",))
     if not sources:
         tree.finish(["there is no source in src/"], "")
     problems = []

@@ -18,7 +18,7 @@ MAX_FILE = 700
 MAX_FUNCTION = 70
 MAX_PARAMETERS = 6
 MAX_COLUMNS = 100
-FOLDERS = ["include", "src", "hosted", "programs", "tests", "fuzz", "bench"]
+FOLDERS = ["include", "src", "hosted", "programs", "ports", "tests", "fuzz", "bench"]
 SCRIPTS = ["scripts", "hosted", "bench", "tests", ".ci"]
 
 
