@@ -286,12 +286,14 @@ static void test_life_of_a_guest_is_told(void **state)
 	struct rig *rig = machine->rig;
 	int fd = rig_client(rig);
 
-	rig_ask(rig, fd, "{\"command\":\"watch\"}", "\"ok\":true");
+	rig_ask(rig, fd,
+		"{\"command\":\"watch\",\"events\":[\"ready\",\"guest\",\"connected\","
+		"\"disconnected\"]}",
+		"\"ok\":true");
 	aero_control_vmware_connection(&rig->control, true);
 	rig_expect(rig, fd, "{\"event\":\"connected\"");
 	start_guest(machine);
 	rig_expect(rig, fd, "{\"event\":\"ready\"");
-	rig_expect(rig, fd, "{\"event\":\"reached\"");
 	rig_expect(rig, fd, "\"guest_type\":\"linux\"");
 	assert_int_equal(call(machine, AERO_VMWARE_CMD_START, 0, 0),
 			 AERO_VMWARE_SUCCESS_WITH_CAPABILITIES);
