@@ -102,7 +102,7 @@ struct aero_pages_size *aero_pages_find(struct aero_pages *pages, unsigned int o
 {
 	unsigned int i;
 
-	if (order < 32 && (frame & ((1ull << order) - 1)))
+	if (order >= 32 || (frame & ((1ull << order) - 1)) || frame >= AERO_FRAME_LIMIT)
 		return NULL;
 	for (i = 0; i < pages->size_count; i++)
 		if (pages->size[i].order == order)
@@ -170,8 +170,9 @@ void aero_pages_mark(const struct aero_pages *pages, unsigned int order, const a
 void aero_pages_fly(struct aero_pages *pages, struct aero_pages_list *list,
 		    enum aero_pages_move move)
 {
+	/* All frames, until it is known better; what comes after them is a frame number too. */
 	list->lowest = 0;
-	list->highest = UINT64_MAX;
+	list->highest = AERO_FRAME_LIMIT - 1;
 	list->move = move;
 	list->refused_count = 0;
 	memset(list->refused, 0, sizeof(list->refused));
@@ -342,7 +343,8 @@ static enum aero_status insert_list(struct aero_pages *pages, struct aero_pages_
 		if (run.first + run.count - 1 > high)
 			high = run.first + run.count - 1;
 	}
-	if (unaligned & (((aero_frame)1 << size->order) - 1)) {
+	if (unaligned & (((aero_frame)1 << size->order) - 1) ||
+	    high >= AERO_FRAME_LIMIT >> size->order) {
 		remove_blocks(size, list, list->count);
 		return AERO_EINVAL;
 	}

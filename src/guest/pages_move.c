@@ -86,6 +86,7 @@ static enum aero_status prepare(struct aero_pages *pages, struct aero_pages_size
 
 	if (has(&size->isolated, size, old_frame) && !has(&size->lent, size, list->frames[0])) {
 		aero_pages_fly(pages, list, AERO_PAGES_JOINING);
+		list->lowest = list->highest = list->frames[0];
 		status = aero_pages_insert(pages, &size->lent, one, &done, &state);
 		if (status)
 			aero_pages_land(pages, list);
