@@ -97,6 +97,8 @@ static unsigned int set_in_block(struct aero_frame_set_entry *e, struct piece p)
 
 	if (e->full & bit)
 		return 0;
+	if (!(e->any & bit))
+		aero_frame_set_open_block(e, block);
 	added = set_bits(e->leaf, p);
 	/* Only a block whose last word set is full may be full: seldom worth a look. */
 	if (!~e->leaf[(p.lo + p.n - 1) / WORD_BITS] &&
@@ -115,9 +117,9 @@ static unsigned int clear_in_block(struct aero_frame_set_entry *e, struct piece 
 
 	if (!(e->any & bit))
 		return 0;
+	if (e->full & bit)
+		aero_frame_set_open_block(e, block);
 	removed = clear_bits(e->leaf, p);
-	if (!removed)
-		return 0;
 	if (aero_frame_set_is_block_empty(&e->leaf[block * BLOCK_WORDS]))
 		e->any &= ~bit;
 	e->full &= ~bit;
@@ -150,7 +152,6 @@ static unsigned int set_whole(struct aero_frame_set_entry *e, unsigned int block
 
 	if (e->any & bits)
 		return NOT_ALIKE;
-	memset(&e->leaf[block * BLOCK_WORDS], 0xff, n * BLOCK_BYTES);
 	e->any |= bits;
 	e->full |= bits;
 	e->count += n * BLOCK_FRAMES;
@@ -163,7 +164,6 @@ static unsigned int clear_whole(struct aero_frame_set_entry *e, unsigned int blo
 
 	if (~e->full & bits)
 		return e->any & bits ? NOT_ALIKE : 0;
-	memset(&e->leaf[block * BLOCK_WORDS], 0, n * BLOCK_BYTES);
 	e->any &= ~bits;
 	e->full &= ~bits;
 	e->count -= n * BLOCK_FRAMES;

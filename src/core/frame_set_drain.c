@@ -42,15 +42,21 @@ static inline uint64_t drain_word(uint64_t word, aero_frame first, struct drain 
 	return word;
 }
 
-/* Take a full block at once, where that is allowed and goes on with the last range. */
-static inline bool drain_block(uint64_t *words, aero_frame first, struct drain *to)
+/* Take a full block at once, where that is allowed. */
+static inline bool drain_block(aero_frame first, struct drain *to)
 {
-	if (to->left < BLOCK_FRAMES || first != to->end)
+	if (to->left < BLOCK_FRAMES || (first != to->end && !to->room))
 		return false;
-	to->next[-1].count += BLOCK_FRAMES;
-	to->end += BLOCK_FRAMES;
+	if (first == to->end) {
+		to->next[-1].count += BLOCK_FRAMES;
+	} else {
+		to->room--;
+		to->next->first = first;
+		to->next->count = BLOCK_FRAMES;
+		to->next++;
+	}
+	to->end = first + BLOCK_FRAMES;
 	to->left -= BLOCK_FRAMES;
-	memset(words, 0, BLOCK_WORDS * sizeof(uint64_t));
 	return true;
 }
 
@@ -82,12 +88,16 @@ static bool drain_leaf(struct aero_frame_set_entry *e, aero_frame first, struct 
 		uint64_t *words = &e->leaf[block * BLOCK_WORDS];
 		uint64_t bit = 1ull << block;
 
-		is_empty =
-			(e->full & bit && drain_block(words, first + block * BLOCK_FRAMES, &now)) ||
-			drain_words(words, first + block * BLOCK_FRAMES, &now);
-		/* What is taken is taken from the first word on. */
-		if (~words[0])
+		if (e->full & bit && drain_block(first + block * BLOCK_FRAMES, &now)) {
 			e->full &= ~bit;
+		} else {
+			if (e->full & bit)
+				aero_frame_set_open_block(e, block);
+			is_empty = drain_words(words, first + block * BLOCK_FRAMES, &now);
+			/* What is taken is taken from the first word on. */
+			if (~words[0])
+				e->full &= ~bit;
+		}
 		if (is_empty)
 			e->any &= ~bit;
 	}

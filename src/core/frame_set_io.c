@@ -41,7 +41,7 @@ static enum aero_status write_range(const struct aero_sink *sink, struct aero_ra
 }
 
 static enum aero_status write_leaf(const struct aero_sink *sink, uint64_t leaf,
-				   const uint64_t *words)
+				   const struct aero_frame_set_entry *e)
 {
 	uint8_t bytes[CHUNK_WORDS * 8];
 	enum aero_status status = write_number(sink, leaf << 1 | 1);
@@ -50,7 +50,7 @@ static enum aero_status write_leaf(const struct aero_sink *sink, uint64_t leaf,
 
 	for (w = 0; w < LEAF_WORDS && status == AERO_OK; w += CHUNK_WORDS) {
 		for (i = 0; i < CHUNK_WORDS; i++)
-			aero_put_le64(bytes + i * 8, words[w + i]);
+			aero_put_le64(bytes + i * 8, aero_frame_set_word(e, w + i));
 		status = sink->write(sink->ctx, bytes, sizeof(bytes));
 	}
 	return status;
@@ -64,7 +64,7 @@ static bool is_ragged(const struct aero_frame_set_entry *e)
 	unsigned int w;
 
 	for (w = 0; w < LEAF_WORDS; w++) {
-		uint64_t word = e->leaf[w];
+		uint64_t word = aero_frame_set_word(e, w);
 
 		runs += aero_popcount(word & ~(word << 1 | carry));
 		carry = word >> 63;
@@ -83,7 +83,7 @@ enum aero_status aero_frame_set_save(const struct aero_frame_set *set, const str
 		aero_frame end = run.first + LEAF_FRAMES;
 
 		if (is_ragged(e)) {
-			status = write_leaf(sink, leaf, e->leaf);
+			status = write_leaf(sink, leaf, e);
 			continue;
 		}
 		while (status == AERO_OK && run.first + run.count < end &&

@@ -39,13 +39,20 @@ static inline bool aero_frame_set_insert_near(struct aero_frame_set *set,
 {
 	unsigned int block = frame / BLOCK_FRAMES % LEAF_BLOCKS;
 	uint64_t *word = &e->leaf[frame / WORD_BITS % LEAF_WORDS];
-	uint64_t held = *word;
+	uint64_t held;
 
+	if (aero_unlikely(!aero_frame_set_is_mixed(e, block))) {
+		if (e->full >> block & 1)
+			return false;
+		/* Not by a call, for which the short way would have to save registers. */
+		memset(&e->leaf[block * BLOCK_WORDS], 0, BLOCK_BYTES);
+		e->any |= 1ull << block;
+	}
+	held = *word;
 	if (aero_unlikely(held >> (frame % WORD_BITS) & 1))
 		return false;
 	held |= 1ull << (frame % WORD_BITS);
 	*word = held;
-	e->any |= 1ull << block;
 	e->count++;
 	set->count++;
 	if (aero_unlikely(!~held) && aero_frame_set_is_block_full(&e->leaf[block * BLOCK_WORDS]))
@@ -59,16 +66,22 @@ static inline bool aero_frame_set_remove_near(struct aero_frame_set *set,
 {
 	unsigned int block = frame / BLOCK_FRAMES % LEAF_BLOCKS;
 	uint64_t *word = &e->leaf[frame / WORD_BITS % LEAF_WORDS];
-	uint64_t held = *word;
-	uint64_t rest = held & ~(1ull << (frame % WORD_BITS));
+	uint64_t held;
+	uint64_t rest;
 
+	if (aero_unlikely(!aero_frame_set_is_mixed(e, block))) {
+		if (!(e->any >> block & 1))
+			return false;
+		memset(&e->leaf[block * BLOCK_WORDS], 0xff, BLOCK_BYTES);
+		e->full &= ~(1ull << block);
+	}
+	held = *word;
+	rest = held & ~(1ull << (frame % WORD_BITS));
 	if (aero_unlikely(rest == held))
 		return false;
 	*word = rest;
 	e->count--;
 	set->count--;
-	if (aero_unlikely(!~held))
-		e->full &= ~(1ull << block);
 	if (!rest && aero_frame_set_is_block_empty(&e->leaf[block * BLOCK_WORDS]))
 		e->any &= ~(1ull << block);
 	return true;

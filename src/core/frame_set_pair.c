@@ -24,23 +24,49 @@ void aero_frame_set_pair_begin(struct aero_frame_set_pair *pair, struct aero_ran
 		pair->count = end - pair->first;
 }
 
-/* Blocks of whole from that of bit lo to that of bit last that are full now: whether any is. */
+/* Blocks of both sets in which the words of whole may be full now: whether those of whole are. */
 static aero_noinline bool note_full(struct aero_frame_set_entry *whole,
-				    struct aero_frame_set_entry *part, unsigned int lo,
-				    unsigned int last)
+				    struct aero_frame_set_entry *part, unsigned int block)
 {
-	unsigned int block = lo / BLOCK_FRAMES;
-	bool is_any = false;
+	if (!aero_frame_set_is_block_full(&whole->leaf[block * BLOCK_WORDS]))
+		return false;
+	whole->full |= 1ull << block;
+	if (aero_frame_set_is_block_full(&part->leaf[block * BLOCK_WORDS]))
+		part->full |= 1ull << block;
+	return true;
+}
 
-	for (; block <= last / BLOCK_FRAMES; block++) {
-		if (!aero_frame_set_is_block_full(&whole->leaf[block * BLOCK_WORDS]))
-			continue;
-		whole->full |= 1ull << block;
-		is_any = true;
-		if (aero_frame_set_is_block_full(&part->leaf[block * BLOCK_WORDS]))
-			part->full |= 1ull << block;
+/*
+ * Before some bits of word w are put into both: false where whole has one of them already, or a
+ * leaf is missing.
+ */
+static inline bool open_blocks(struct aero_frame_set_entry *whole,
+			       struct aero_frame_set_entry *part, unsigned int w, uint64_t bits)
+{
+	unsigned int block = w / BLOCK_WORDS;
+	uint64_t bit = 1ull << block;
+
+	if (!whole->leaf || !part->leaf)
+		return false;
+	if (!(whole->any & bit)) {
+		memset(&whole->leaf[block * BLOCK_WORDS], 0, BLOCK_BYTES);
+		whole->any |= bit;
+	} else if (whole->full & bit || whole->leaf[w] & bits) {
+		return false;
 	}
-	return is_any;
+	memset(&part->leaf[block * BLOCK_WORDS], 0, BLOCK_BYTES);
+	part->any |= bit;
+	return true;
+}
+
+/*
+ * Whether the words of a block count in both sets. What is in part is in whole, what is not full in
+ * whole is not in part, and what has no leaf is empty.
+ */
+static inline bool are_open(const struct aero_frame_set_entry *whole,
+			    const struct aero_frame_set_entry *part, unsigned int block)
+{
+	return (part->any & ~whole->full) >> block & 1;
 }
 
 size_t aero_frame_set_insert_singles(const struct aero_frame_set_pair *pair, const uint32_t *frames,
@@ -56,27 +82,29 @@ size_t aero_frame_set_insert_singles(const struct aero_frame_set_pair *pair, con
 	for (n = 0; n < count && !is_full; n++) {
 		uint32_t frame = frames[n];
 		unsigned int entry = frame / LEAF_FRAMES % TABLE_ENTRIES;
+		unsigned int block = frame / BLOCK_FRAMES % LEAF_BLOCKS;
 		unsigned int w = frame / WORD_BITS % LEAF_WORDS;
 		struct aero_frame_set_entry *whole = &pair->whole_table[entry];
 		struct aero_frame_set_entry *part = &pair->part_table[entry];
 		uint64_t bit = 1ull << (frame % WORD_BITS);
-		uint64_t block = 1ull << (frame / BLOCK_FRAMES % LEAF_BLOCKS);
 		uint64_t held;
 
-		if (frame - first >= room || !whole->leaf || !part->leaf)
+		if (frame - first >= room ||
+		    (n + 1 < count && aero_frame_set_is_near(frame, frames[n + 1])))
+			break;
+		if (aero_unlikely(!are_open(whole, part, block)) &&
+		    !open_blocks(whole, part, w, bit))
 			break;
 		held = whole->leaf[w];
-		if (held & bit || (n + 1 < count && aero_frame_set_is_near(frame, frames[n + 1])))
+		if (held & bit)
 			break;
 		held |= bit;
 		whole->leaf[w] = held;
 		part->leaf[w] |= bit;
-		whole->any |= block;
-		part->any |= block;
 		whole->count++;
 		part->count++;
 		if (aero_unlikely(!~held))
-			is_full = note_full(whole, part, frame % LEAF_FRAMES, frame % LEAF_FRAMES);
+			is_full = note_full(whole, part, block);
 	}
 	pair->whole->count += n;
 	pair->part->count += n;
@@ -85,8 +113,8 @@ size_t aero_frame_set_insert_singles(const struct aero_frame_set_pair *pair, con
 }
 
 /* Set bits of both leaves up to the first word where whole has one already; answers how many. */
-static unsigned int put_bits(uint64_t *whole, uint64_t *part, unsigned int lo, unsigned int n,
-			     uint64_t *out_clear)
+static inline unsigned int put_bits(uint64_t *whole, uint64_t *part, unsigned int lo,
+				    unsigned int n, uint64_t *out_clear)
 {
 	unsigned int left = n;
 
@@ -114,23 +142,48 @@ static unsigned int put_bits(uint64_t *whole, uint64_t *part, unsigned int lo, u
 }
 
 /* A look at both ends of a block: enough to tell most that are not full. */
-static inline bool may_be_full(const struct aero_frame_set_entry *e, unsigned int bit)
+static inline bool may_be_full(const struct aero_frame_set_entry *e, unsigned int block)
 {
-	const uint64_t *words = &e->leaf[bit / BLOCK_FRAMES * BLOCK_WORDS];
+	const uint64_t *words = &e->leaf[block * BLOCK_WORDS];
 
 	return !~(words[0] & words[BLOCK_WORDS - 1]);
+}
+
+/* Set a part of a block in both leaves, as put_bits() does. */
+static inline unsigned int put_in_block(struct aero_frame_set_entry *whole,
+					struct aero_frame_set_entry *part, unsigned int lo,
+					unsigned int n, bool *out_is_full)
+{
+	unsigned int block = lo / BLOCK_FRAMES;
+	uint64_t clear;
+
+	if (aero_unlikely(!are_open(whole, part, block))) {
+		if (n == BLOCK_FRAMES && !(whole->any >> block & 1) && whole->leaf && part->leaf) {
+			whole->any |= 1ull << block;
+			whole->full |= 1ull << block;
+			part->any |= 1ull << block;
+			part->full |= 1ull << block;
+			*out_is_full = true;
+			return n;
+		}
+		/* Where more than what is new is looked at, the other ways are as good. */
+		if (!open_blocks(whole, part, lo / WORD_BITS, ~0ull << (lo % WORD_BITS)))
+			return 0;
+	}
+	n = put_bits(whole->leaf, part->leaf, lo, n, &clear);
+	if (!clear && may_be_full(whole, block) && note_full(whole, part, block))
+		*out_is_full = true;
+	return n;
 }
 
 uint64_t aero_frame_set_insert_run(const struct aero_frame_set_pair *pair, struct aero_range run,
 				   bool *out_is_full)
 {
 	unsigned int lo = (unsigned int)(run.first % LEAF_FRAMES);
-	unsigned int n = LEAF_FRAMES - lo;
-	unsigned int last;
+	unsigned int left = LEAF_FRAMES - lo;
+	unsigned int done = 0;
 	struct aero_frame_set_entry *whole;
 	struct aero_frame_set_entry *part;
-	uint64_t blocks;
-	uint64_t clear;
 
 	*out_is_full = false;
 	if (run.first - pair->first >= pair->count ||
@@ -138,23 +191,24 @@ uint64_t aero_frame_set_insert_run(const struct aero_frame_set_pair *pair, struc
 		return 0;
 	whole = &pair->whole_table[run.first / LEAF_FRAMES % TABLE_ENTRIES];
 	part = &pair->part_table[run.first / LEAF_FRAMES % TABLE_ENTRIES];
-	if (!whole->leaf || !part->leaf)
-		return 0;
-	if (n > run.count)
-		n = (unsigned int)run.count;
-	n = put_bits(whole->leaf, part->leaf, lo, n, &clear);
-	if (!n)
-		return 0;
-	last = (lo + n - 1) / BLOCK_FRAMES;
-	blocks = aero_bits(0, last + 1) & (~0ull << (lo / BLOCK_FRAMES));
-	whole->any |= blocks;
-	part->any |= blocks;
-	whole->count += n;
-	part->count += n;
-	pair->whole->count += n;
-	pair->part->count += n;
-	if (!clear &&
-	    (n > BLOCK_FRAMES || may_be_full(whole, lo) || may_be_full(whole, lo + n - 1)))
-		*out_is_full = note_full(whole, part, lo, lo + n - 1);
-	return n;
+	if (left > run.count)
+		left = (unsigned int)run.count;
+	while (left) {
+		unsigned int n = BLOCK_FRAMES - lo % BLOCK_FRAMES;
+		unsigned int put;
+
+		if (n > left)
+			n = left;
+		put = put_in_block(whole, part, lo, n, out_is_full);
+		done += put;
+		if (put < n)
+			break;
+		lo += n;
+		left -= n;
+	}
+	whole->count += done;
+	part->count += done;
+	pair->whole->count += done;
+	pair->part->count += done;
+	return done;
 }

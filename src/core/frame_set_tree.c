@@ -39,15 +39,13 @@ void aero_frame_set_init(struct aero_frame_set *set, const struct aero_node_sour
 	forget(set);
 }
 
-/* A zeroed node. */
+/* A node of any content. */
 static void *get_node(struct aero_frame_set *set)
 {
 	void *node = set->nodes.get(set->nodes.ctx);
 
-	if (node) {
-		memset(node, 0, AERO_NODE_BYTES);
+	if (node)
 		set->node_count++;
-	}
 	return node;
 }
 
@@ -82,8 +80,11 @@ struct aero_frame_set_entry *aero_frame_set_find_entry(const struct aero_frame_s
 /* The node in a slot, made where it is missing. */
 static void *make_slot(struct aero_frame_set *set, void **slot)
 {
-	if (!*slot)
-		*slot = get_node(set);
+	if (*slot)
+		return *slot;
+	*slot = get_node(set);
+	if (*slot)
+		memset(*slot, 0, AERO_NODE_BYTES);
 	return *slot;
 }
 
@@ -167,6 +168,16 @@ no_memory:
 	/* Nodes made on the way may hold nothing. */
 	prune(set, leaf);
 	return NULL;
+}
+
+void aero_frame_set_open_block(struct aero_frame_set_entry *e, unsigned int block)
+{
+	uint64_t *words = &e->leaf[block * BLOCK_WORDS];
+
+	if (e->full >> block & 1)
+		memset(words, 0xff, BLOCK_BYTES);
+	else
+		memset(words, 0, BLOCK_BYTES);
 }
 
 void aero_frame_set_use(struct aero_frame_set *set, aero_frame frame,

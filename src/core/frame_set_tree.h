@@ -29,7 +29,10 @@
 
 /*
  * One leaf and its summary: bit b of any and full stands for block b of the leaf, count is its
- * frames. An entry without a leaf is all zeros, but for leaves.
+ * frames. The words of a block count only while it is neither empty nor full; before they are
+ * written they are made to say what the summary says, see aero_frame_set_open_block(). So blocks
+ * that come and go whole cost a bit each, and a leaf is not cleared when it is made. An entry
+ * without a leaf is all zeros, but for leaves.
  */
 struct aero_frame_set_entry {
 	uint64_t any;
@@ -39,6 +42,23 @@ struct aero_frame_set_entry {
 	/* In the first entry of a table: how many of the table's entries have a leaf. */
 	uint32_t leaves;
 };
+
+/* Whether the words of a block count. */
+static inline bool aero_frame_set_is_mixed(const struct aero_frame_set_entry *e, unsigned int block)
+{
+	return (e->any ^ e->full) >> block & 1;
+}
+
+/* A word of a leaf, whether it counts or not. */
+static inline uint64_t aero_frame_set_word(const struct aero_frame_set_entry *e, unsigned int w)
+{
+	unsigned int block = w / BLOCK_WORDS;
+
+	return aero_frame_set_is_mixed(e, block) ? e->leaf[w] : 0 - (e->full >> block & 1);
+}
+
+/* Make the words of a block that is empty or full count; the caller then makes it neither. */
+void aero_frame_set_open_block(struct aero_frame_set_entry *e, unsigned int block);
 
 /* The entry of a frame's leaf, or NULL where its table does not exist. */
 struct aero_frame_set_entry *aero_frame_set_find_entry(const struct aero_frame_set *set,

@@ -12,14 +12,14 @@ struct census {
 	const struct aero_frame_set_entry *hint;
 };
 
-/* Whether a block's summary bits agree with its words; adds what it holds. */
+/* Whether a block's summary bits agree with its words, where these count; adds what it holds. */
 static bool is_block_valid(const struct aero_frame_set_entry *e, unsigned int b, uint64_t *count)
 {
 	unsigned int held = 0;
 	unsigned int w;
 
 	for (w = b * BLOCK_WORDS; w < (b + 1) * BLOCK_WORDS; w++)
-		held += aero_popcount(e->leaf[w]);
+		held += aero_popcount(aero_frame_set_word(e, w));
 	*count += held;
 	return (e->any >> b & 1) == (held > 0) && (e->full >> b & 1) == (held == BLOCK_FRAMES);
 }

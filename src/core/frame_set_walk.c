@@ -4,51 +4,63 @@
 #include "frame_set_tree.h"
 #include "platform.h"
 
-/* The first word that is not zero of a block that holds something. */
-static inline uint64_t *first_word(const struct aero_frame_set_entry *e, unsigned int block)
+/* The first word that is not zero of a block that is neither empty nor full. */
+static inline unsigned int first_word(const struct aero_frame_set_entry *e, unsigned int block)
 {
-	uint64_t *word = &e->leaf[block * BLOCK_WORDS];
+	unsigned int w = block * BLOCK_WORDS;
 
-	while (!*word)
-		word++;
-	return word;
+	while (!e->leaf[w])
+		w++;
+	return w;
+}
+
+/* The first set bit of a leaf in a block after the one given; LEAF_FRAMES where there is none. */
+static inline unsigned int first_set_after(const struct aero_frame_set_entry *e, unsigned int block)
+{
+	uint64_t blocks = e->any & (~1ull << block);
+	unsigned int w;
+
+	if (!blocks)
+		return LEAF_FRAMES;
+	block = aero_low_bit(blocks);
+	if (e->full >> block & 1)
+		return block * BLOCK_FRAMES;
+	w = first_word(e, block);
+	return w * WORD_BITS + aero_low_bit(e->leaf[w]);
 }
 
 /* The first set bit of a leaf at or after pos; LEAF_FRAMES where there is none. */
 static inline unsigned int first_set(const struct aero_frame_set_entry *e, unsigned int pos)
 {
+	unsigned int block = pos / BLOCK_FRAMES;
 	unsigned int w = pos / WORD_BITS;
-	uint64_t word = e->leaf[w] & (~0ull << (pos % WORD_BITS));
-	uint64_t blocks;
+	uint64_t word;
 
+	if (aero_unlikely(!aero_frame_set_is_mixed(e, block)))
+		return e->any >> block & 1 ? pos : first_set_after(e, block);
+	word = e->leaf[w] & (~0ull << (pos % WORD_BITS));
 	while (!word && ++w % BLOCK_WORDS)
 		word = e->leaf[w];
-	if (!word) {
-		blocks = w < LEAF_WORDS ? e->any & (~0ull << (w / BLOCK_WORDS)) : 0;
-		if (!blocks)
-			return LEAF_FRAMES;
-		w = (unsigned int)(first_word(e, aero_low_bit(blocks)) - e->leaf);
-		word = e->leaf[w];
-	}
-	return w * WORD_BITS + aero_low_bit(word);
+	return word ? w * WORD_BITS + aero_low_bit(word) : first_set_after(e, block);
 }
 
 /* The first clear bit of a leaf at or after pos; LEAF_FRAMES where there is none. */
 static unsigned int first_clear(const struct aero_frame_set_entry *e, unsigned int pos)
 {
+	unsigned int block = pos / BLOCK_FRAMES;
 	unsigned int w = pos / WORD_BITS;
-	uint64_t clear = ~e->leaf[w] & (~0ull << (pos % WORD_BITS));
+	uint64_t clear = ~aero_frame_set_word(e, w) & (~0ull << (pos % WORD_BITS));
+	uint64_t ragged;
 
-	while (!clear) {
-		if (++w % BLOCK_WORDS == 0) {
-			uint64_t ragged =
-				w < LEAF_WORDS ? ~e->full & (~0ull << (w / BLOCK_WORDS)) : 0;
-
-			if (!ragged)
-				return LEAF_FRAMES;
-			w = aero_low_bit(ragged) * BLOCK_WORDS;
-		}
-		clear = ~e->leaf[w];
+	while (!clear && ++w % BLOCK_WORDS)
+		clear = ~aero_frame_set_word(e, w);
+	if (!clear) {
+		ragged = ~e->full & (~1ull << block);
+		if (!ragged)
+			return LEAF_FRAMES;
+		w = aero_low_bit(ragged) * BLOCK_WORDS;
+		while (!(clear = ~aero_frame_set_word(e, w)))
+			w++;
 	}
 	return w * WORD_BITS + aero_low_bit(clear);
 }
@@ -111,6 +123,8 @@ bool aero_frame_set_next(const struct aero_frame_set *set, aero_frame from, uint
 	start = first_set(e, pos);
 	if (aero_unlikely(start == LEAF_FRAMES))
 		return next_run(set, from, max, out_range);
+	if (aero_unlikely(!aero_frame_set_is_mixed(e, start / BLOCK_FRAMES)))
+		return next_run(set, from, max, out_range);
 	clear = ~e->leaf[start / WORD_BITS] & (~0ull << (start % WORD_BITS));
 	if (aero_unlikely(!clear))
 		return next_run(set, from, max, out_range);
@@ -164,15 +178,18 @@ static void take_in_leaf(struct aero_frame_set_entry *e, aero_frame first, struc
 	uint64_t blocks = e->any;
 
 	while (blocks && to->room) {
-		unsigned int w = aero_low_bit(blocks) * BLOCK_WORDS;
+		unsigned int block = aero_low_bit(blocks);
+		unsigned int w = block * BLOCK_WORDS;
 		unsigned int end = w + BLOCK_WORDS;
 
+		if (e->full >> block & 1)
+			break;
 		for (; w < end; w++) {
 			uint64_t word = e->leaf[w];
 
 			if (!word)
 				continue;
-			/* Words all of ones stay as they are, so no block stops being full. */
+			/* Words all of ones stay as they are. */
 			word = take_in_word(word, first + w * WORD_BITS, to);
 			e->leaf[w] = word;
 			if (word)
@@ -244,20 +261,20 @@ static unsigned int last_set(const struct aero_frame_set_entry *e)
 {
 	unsigned int w = (aero_high_bit(e->any) + 1) * BLOCK_WORDS - 1;
 
-	while (!e->leaf[w])
+	while (!aero_frame_set_word(e, w))
 		w--;
-	return w * WORD_BITS + aero_high_bit(e->leaf[w]);
+	return w * WORD_BITS + aero_high_bit(aero_frame_set_word(e, w));
 }
 
 /* The first bit of the run that ends at end, inclusive, looking back over at most max bits. */
 static unsigned int run_start(const struct aero_frame_set_entry *e, unsigned int end, uint64_t max)
 {
 	unsigned int w = end / WORD_BITS;
-	uint64_t clear = ~e->leaf[w] & (~0ull >> (WORD_BITS - 1 - end % WORD_BITS));
+	uint64_t clear = ~aero_frame_set_word(e, w) & (~0ull >> (WORD_BITS - 1 - end % WORD_BITS));
 	unsigned int start;
 
 	while (!clear && w && end - w * WORD_BITS < max)
-		clear = ~e->leaf[--w];
+		clear = ~aero_frame_set_word(e, --w);
 	start = clear ? w * WORD_BITS + aero_high_bit(clear) + 1 : w * WORD_BITS;
 	if (end - start >= max)
 		start = end - (unsigned int)max + 1;

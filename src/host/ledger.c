@@ -88,36 +88,55 @@ static bool has_block(const struct aero_frame_set *set, aero_frame first, unsign
 }
 
 /*
- * Note a complete block. Blocks are completed in order, mostly: a run of them needs no set, and so
- * no nodes that come and go with every block.
+ * Note complete blocks, none of which was noted before but where there is only one. They are
+ * completed in order, mostly: a run of them needs no set, and so no nodes that come and go.
  */
-static void note_block(struct aero_ledger *ledger, uint64_t block)
+static void note_blocks(struct aero_ledger *ledger, struct aero_range blocks)
 {
 	struct aero_range *run = &ledger->ready_run;
-	struct aero_range one = { block, 1 };
 	uint64_t added;
 
-	if (!run->count || block + 1 == run->first) {
-		run->first = block;
-		run->count++;
-	} else if (block == run->first + run->count) {
-		run->count++;
-	} else if (block - run->first > run->count) {
-		/* Without memory to note it, the block is discarded with the rest. */
-		(void)aero_frame_set_insert(&ledger->ready, one, &added);
+	if (!run->count) {
+		*run = blocks;
+	} else if (blocks.first + blocks.count == run->first) {
+		run->first = blocks.first;
+		run->count += blocks.count;
+	} else if (blocks.first == run->first + run->count) {
+		run->count += blocks.count;
+	} else if (blocks.first - run->first >= run->count) {
+		/* Without memory to note them, blocks are discarded with the rest. */
+		(void)aero_frame_set_insert(&ledger->ready, blocks, &added);
 	}
+}
+
+/* Note one block where it is complete. */
+static void note_if_complete(struct aero_ledger *ledger, uint64_t block)
+{
+	unsigned int order = ledger->block_order;
+	struct aero_range one = { block, 1 };
+
+	if (has_block(&ledger->held, block << order, order))
+		note_blocks(ledger, one);
 }
 
 void aero_ledger_note_ready(struct aero_ledger *ledger, struct aero_range run)
 {
-	unsigned int order = ledger->block_order;
-	uint64_t block = run.first >> order;
-	uint64_t last = (run.first + run.count - 1) >> order;
+	uint64_t mask = (1ull << ledger->block_order) - 1;
+	uint64_t first = run.first >> ledger->block_order;
+	uint64_t end = (run.first + run.count) >> ledger->block_order;
+	bool has_head = run.first & mask;
+	bool has_tail = (run.first + run.count) & mask;
+	struct aero_range inner = { first + has_head, 0 };
 
-	for (; block <= last; block++) {
-		if (has_block(&ledger->held, block << order, order))
-			note_block(ledger, block);
+	/* Parts of a block at the ends, or of one only, and complete blocks between. */
+	if (has_head)
+		note_if_complete(ledger, first);
+	if (inner.first < end) {
+		inner.count = end - inner.first;
+		note_blocks(ledger, inner);
 	}
+	if (has_tail && (end != first || !has_head))
+		note_if_complete(ledger, end);
 }
 
 void aero_ledger_memory_changed(struct aero_ledger *ledger)

@@ -381,8 +381,8 @@ static void test_validate_finds_damage(void **state)
 	ASSERT_NOTICED(e->full ^= 1, e->full ^= 1);
 	ASSERT_NOTICED(e->full ^= 2, e->full ^= 2);
 	ASSERT_NOTICED(e->count++, e->count--);
-	ASSERT_NOTICED(e->leaf[3] ^= 8, e->leaf[3] ^= 8);
-	ASSERT_NOTICED(e->leaf[511] ^= 8, e->leaf[511] ^= 8);
+	ASSERT_NOTICED(e->leaf[9] ^= 8, e->leaf[9] ^= 8);
+	ASSERT_NOTICED(e->leaf[15] ^= 8, e->leaf[15] ^= 8);
 	ASSERT_NOTICED(e[1].any = 1, e[1].any = 0);
 	ASSERT_NOTICED(e->leaves++, e->leaves--);
 	ASSERT_NOTICED(b->set.count--, b->set = good);
