@@ -266,6 +266,8 @@ static enum aero_progress go_on(struct aero_balloon *balloon, uint64_t now_ns)
 		if (progress != AERO_PROGRESS_DONE)
 			return progress;
 		balloon->is_round_ending = true;
+		if (balloon->stall == AERO_STALL_NONE || balloon->stall == AERO_STALL_SLACK)
+			balloon->backoff_ns = 0;
 		aero_balloon_rate_end(balloon);
 	}
 	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
@@ -341,9 +343,11 @@ static uint64_t start(struct aero_balloon *balloon, uint64_t now_ns)
 		return balloon->retry_ns;
 	}
 	aero_balloon_add_slots(balloon, limits->in_flight);
-	balloon->size_limit = balloon->pages.size_count;
-	while (!(limits->orders >> balloon->pages.size[balloon->size_limit - 1].order & 1))
-		balloon->size_limit--;
+	/* The sizes up to the first that the protocol cannot name. */
+	balloon->size_limit = 1;
+	while (balloon->size_limit < balloon->pages.size_count &&
+	       limits->orders >> balloon->pages.size[balloon->size_limit].order & 1)
+		balloon->size_limit++;
 	balloon->is_started = true;
 	balloon->is_disarmed = false;
 	balloon->counters.resets++;
