@@ -55,7 +55,7 @@ static uint64_t managed_frames(void *ctx)
 /*
  * One page for the driver itself, mapped and writable, 4096 bytes at a multiple of 4096, which is
  * never moved. May sleep. A balloon of 1 TiB in single frames takes 8,300 of them, in blocks of
- * 2 MiB 20. If your pages are larger, cut them up.
+ * 2 MiB 22. If your pages are larger, cut them up.
  */
 static void *page_get(void *ctx)
 {
