@@ -10,30 +10,12 @@
  * and when it does no process, file or socket of the guest is left; see keeper.h for how.
  */
 
-#include "hosted/guest_console.h"
-#include "hosted/keeper.h"
-#include "hosted/scratch_dir.h"
+#include "hosted/guest_process.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define AERO_UML_READY_TIMEOUT_MS 60000
-
-struct aero_uml_events {
-	/* The guest obeys commands from now on. text: see guest_console.h. With a socket, the
-	 * driver is bound to its device. */
-	void (*ready)(void *ctx, const char *text);
-	/* A line of the kernel or of the guest's programs. */
-	void (*log)(void *ctx, const char *line);
-	/*
-	 * All is over, and the structure may be freed. AERO_OK: the guest was powered off.
-	 * AERO_EIO: the kernel could not be started. AERO_ETIMEDOUT: the guest was not ready in
-	 * time. AERO_EREFUSED: it is up without a working balloon device. AERO_EGONE: it panicked
-	 * or was killed. story->text tells it in one line.
-	 */
-	void (*ended)(void *ctx, const struct aero_error *story);
-	void *ctx;
-};
 
 struct aero_uml_config {
 	const char *kernel;    /* path of the kernel, as in aero_initrd_info */
@@ -51,20 +33,8 @@ struct aero_uml_config {
 
 /* Private to uml.c, public for its size. */
 struct aero_uml {
-	struct aero_keeper keeper;
-	struct aero_guest_console console;
-	struct aero_line_reader log;
-	struct aero_guest_request power_off;
-	uv_timer_t timer;
-	uint32_t ready_timeout_ms;
-	unsigned int open_parts;
+	struct aero_guest_process process;
 	bool has_device;
-	bool is_power_off_asked;
-	bool is_killed;
-	char hint[256]; /* the line of the kernel that tells most about its end */
-	bool is_hint_final;
-	struct aero_error story;
-	struct aero_uml_events events;
 };
 
 /**
@@ -75,7 +45,8 @@ struct aero_uml {
  * @events: What to call; copied. Every member is needed.
  * @error:  The story of a failure, or NULL.
  *
- * Shape:   answers at once; see events->ready and events->ended.
+ * Shape:   answers at once; see events->ready and events->ended. A guest with a socket that is up
+ *          without a driver bound to its device ends with AERO_EREFUSED.
  * Owner:   @uml must stay in place until events->ended. After success the scratch directory is
  *          removed by the keeper; its owner still calls aero_scratch_dir_remove() to free it.
  * Errors:  AERO_EINVAL (a path does not fit on a kernel command line, too many parameters),
@@ -86,7 +57,8 @@ struct aero_uml {
  */
 enum aero_status aero_uml_start(struct aero_uml *uml, uv_loop_t *loop,
 				const struct aero_uml_config *config,
-				const struct aero_uml_events *events, struct aero_error *error);
+				const struct aero_guest_process_events *events,
+				struct aero_error *error);
 
 /**
  * aero_uml_console() - Where to send commands.

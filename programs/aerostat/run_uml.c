@@ -259,7 +259,7 @@ static bool start_guest(struct uml_machine *machine, struct aero_error *error)
 		.modules = options->modules,
 		.machine = AERO_INITRD_UML,
 	};
-	const struct aero_uml_events events = { on_ready, on_log, on_ended, machine };
+	const struct aero_guest_process_events events = { on_ready, on_log, on_ended, machine };
 	struct aero_uml_config config = {
 		.kernel = machine->initrd.kernel,
 		.initrd = machine->initrd_path,

@@ -113,7 +113,7 @@ static void on_ready(void *ctx, const char *text)
 {
 	struct launcher *launcher = ctx;
 
-	say("pid", "%d", (int)launcher->uml.keeper.child);
+	say("pid", "%d", (int)launcher->uml.process.keeper.child);
 	say("ready", "%s", text);
 }
 
@@ -138,7 +138,7 @@ static enum aero_status start(struct launcher *launcher, const struct settings *
 			      struct aero_error *error)
 {
 	struct aero_uml_config config = settings->uml;
-	const struct aero_uml_events events = {
+	const struct aero_guest_process_events events = {
 		.ready = on_ready, .log = on_log, .ended = on_ended, .ctx = launcher
 	};
 	struct aero_initrd_info info;

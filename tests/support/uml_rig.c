@@ -92,7 +92,7 @@ void uml_rig_fini(struct uml_rig *rig)
 
 enum aero_status uml_rig_start(struct uml_rig *rig)
 {
-	const struct aero_uml_events events = {
+	const struct aero_guest_process_events events = {
 		.ready = on_ready, .log = on_log, .ended = on_ended, .ctx = rig
 	};
 	enum aero_status status =

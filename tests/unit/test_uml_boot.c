@@ -298,7 +298,7 @@ static void test_kernel_is_killed_nothing_is_left(void **state)
 	struct uml_rig *rig = boot();
 
 	(void)state;
-	assert_int_equal(kill(rig->uml.keeper.child, SIGKILL), 0);
+	assert_int_equal(kill(rig->uml.process.keeper.child, SIGKILL), 0);
 	uml_rig_until_end(rig);
 	assert_int_equal(rig->story.status, AERO_EGONE);
 	assert_non_null(strstr(rig->story.text, "signal 9"));
