@@ -337,6 +337,68 @@ static void test_migrate_that_fails_keeps_the_old_frame(void **state)
 	end(&sim);
 }
 
+struct guest {
+	struct sim_port sim;
+	aero_frame held;
+	bool is_held;
+	unsigned int calls;
+};
+
+/* A reclaim within an allocation: a frame that was held comes back just in time. */
+static void reclaim(void *ctx, enum sim_port_call call)
+{
+	struct guest *guest = ctx;
+
+	guest->calls |= call;
+	if (call != SIM_PORT_ALLOC || !guest->is_held)
+		return;
+	guest->is_held = false;
+	guest->sim.port.free(&guest->sim, 0, &guest->held, 1);
+}
+
+static void test_during_may_call_the_port(void **state)
+{
+	struct sim_port_config config = { .frames = 1, .orders = 1 };
+	struct guest guest = { .is_held = true };
+
+	(void)state;
+	sim_port_init(&guest.sim, &config);
+	guest.held = lend_one(&guest.sim, 0);
+	guest.sim.during = reclaim;
+	guest.sim.during_ctx = &guest;
+	assert_int_equal(lend_one(&guest.sim, 0), guest.held);
+	assert_int_equal(guest.calls, SIM_PORT_ALLOC | SIM_PORT_FREE);
+	guest.sim.port.log(&guest.sim, AERO_LOG_INFO, "a line");
+	assert_int_equal(guest.calls, SIM_PORT_ALLOC | SIM_PORT_FREE | SIM_PORT_LOG);
+	assert_string_equal(guest.sim.last_log, "a line");
+	guest.sim.port.free(&guest.sim, 0, &guest.held, 1);
+	end(&guest.sim);
+}
+
+static void test_counters_of_a_short_life(void **state)
+{
+	struct sim_port_config config = { .frames = 1024 };
+	struct sim_port sim;
+	aero_frame frames[1024];
+
+	(void)state;
+	sim_port_init(&sim, &config);
+	sim.spare_floor = 100;
+	assert_int_equal(sim.port.alloc(&sim, 0, AERO_EFFORT_RECLAIM, frames, 900), 900);
+	assert_int_equal(sim.counters.sleeps, 0);
+	assert_int_equal(sim.port.alloc(&sim, 0, AERO_EFFORT_RECLAIM, frames + 900, 100), 100);
+	assert_int_equal(sim.counters.sleeps, 1);
+	assert_int_equal(sim.counters.peak_lent_frames, 1000);
+	assert_int_equal(sim.counters.allocs[0], 1000);
+	sim.port.free(&sim, 0, frames, 1000);
+	assert_int_equal(sim.counters.frees[0], 1000);
+	assert_int_equal(sim.counters.alloc_calls, 2);
+	assert_int_equal(sim.counters.free_calls, 1);
+	sim.port.unlock(&sim, sim.port.lock(&sim));
+	assert_int_equal(sim.counters.locks, 1);
+	end(&sim);
+}
+
 static void test_memory_for_a_host(void **state)
 {
 	struct sim_port_config config = { .frames = 4096 };
@@ -418,6 +480,8 @@ int main(void)
 		cmocka_unit_test(test_pages_lie_in_their_arena),
 		cmocka_unit_test(test_migrate_used_frame_is_lent),
 		cmocka_unit_test(test_migrate_that_fails_keeps_the_old_frame),
+		cmocka_unit_test(test_during_may_call_the_port),
+		cmocka_unit_test(test_counters_of_a_short_life),
 		cmocka_unit_test(test_memory_for_a_host),
 		cmocka_unit_test(test_alloc_of_1_tib_in_2m_blocks),
 	};
