@@ -11,6 +11,7 @@
 #define BUSY_NS 1000000ull	/* another call is at work */
 #define ISOLATED_NS 10000000ull /* the kernel moves frames that are to be given back */
 #define REFUSAL_LIMIT 16
+#define TURNS_MAX 4 /* changes of direction in one round */
 
 /* What is missing to where the balloon should be, and why nothing is done about it. */
 struct change {
@@ -192,6 +193,7 @@ static void begin_round(struct aero_balloon *balloon)
 	balloon->stage = balloon->size_limit - 1;
 	balloon->refused_now = 0;
 	balloon->round_frames = 0;
+	balloon->turns = 0;
 	aero_balloon_rate_begin(balloon);
 }
 
@@ -246,6 +248,9 @@ static enum aero_progress move(struct aero_balloon *balloon, uint64_t now_ns)
 		return aero_balloon_is_flying(balloon, AERO_PAGES_RESTING) ? AERO_PROGRESS_WAIT
 									   : AERO_PROGRESS_DONE;
 	if (!change.out != !balloon->is_round_out) {
+		/* A target that flaps is followed once a poll. */
+		if (++balloon->turns > TURNS_MAX)
+			return AERO_PROGRESS_DONE;
 		balloon->is_round_out = change.out;
 		balloon->stage = change.out ? 0 : balloon->size_limit - 1;
 		balloon->refused_now = 0;
@@ -254,6 +259,13 @@ static enum aero_progress move(struct aero_balloon *balloon, uint64_t now_ns)
 		return AERO_PROGRESS_WAIT;
 	return change.in ? aero_balloon_inflate(balloon, change.in, now_ns)
 			 : aero_balloon_deflate(balloon, change.out, now_ns);
+}
+
+/* Whether a round is to be tried again soon; back-off and cool-down have times of their own. */
+static bool is_passing(enum aero_stall stall)
+{
+	return stall == AERO_STALL_WORKING || stall == AERO_STALL_RATE ||
+	       stall == AERO_STALL_REFUSED || stall == AERO_STALL_ISOLATED;
 }
 
 /* A batch of the round, or of what it leaves behind. Answers whether there is more at once. */
@@ -275,6 +287,9 @@ static enum aero_progress go_on(struct aero_balloon *balloon, uint64_t now_ns)
 	if (aero_balloon_release(balloon))
 		return AERO_PROGRESS_MORE;
 	balloon->is_in_round = false;
+	/* Also where nobody polls: what stands in the way may be gone without a word. */
+	if (is_passing(balloon->stall) && balloon->poll_due_ns > now_ns + RETRY_NS)
+		balloon->poll_due_ns = now_ns + RETRY_NS;
 	return AERO_PROGRESS_DONE;
 }
 
@@ -329,6 +344,7 @@ static uint64_t start(struct aero_balloon *balloon, uint64_t now_ns)
 	enum aero_status status = AERO_ENOMEM;
 
 	balloon->is_reset_required = false;
+	balloon->retry_ns = now_ns + RETRY_NS;
 	if (aero_balloon_add_slots(balloon, 1))
 		status = balloon->config.channel->start(balloon->config.channel_ctx, limits);
 	if (!status && !is_limits_sane(limits))
@@ -359,7 +375,7 @@ static uint64_t start(struct aero_balloon *balloon, uint64_t now_ns)
 /* After a reset: no wake-ups, nothing in flight, nothing held, an empty balloon, a new start. */
 static uint64_t restart(struct aero_balloon *balloon, uint64_t now_ns)
 {
-	if (now_ns < balloon->retry_ns)
+	if (now_ns < balloon->retry_ns && !balloon->is_started && !balloon->is_disarmed)
 		return balloon->retry_ns;
 	if (balloon->stall != AERO_STALL_UNSUPPORTED)
 		balloon->stall = AERO_STALL_RESET;
@@ -382,7 +398,8 @@ static uint64_t restart(struct aero_balloon *balloon, uint64_t now_ns)
 		balloon->stall = AERO_STALL_ISOLATED;
 		return now_ns + ISOLATED_NS;
 	}
-	return start(balloon, now_ns);
+	/* A host that answers every start with a reset gets one a second. */
+	return now_ns < balloon->retry_ns ? balloon->retry_ns : start(balloon, now_ns);
 }
 
 static uint64_t work(struct aero_balloon *balloon, uint64_t now_ns)

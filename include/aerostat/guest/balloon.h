@@ -149,6 +149,7 @@ struct aero_balloon {
 	uint32_t notified;
 	unsigned int size_limit; /* block sizes the channel can name are below this index */
 	unsigned int stage;	 /* block size of this round */
+	unsigned int turns;	 /* changes of direction in this round */
 	enum aero_stall stall;
 	enum aero_stall told;
 	bool is_busy;
