@@ -16,6 +16,7 @@
 /* What is missing to where the balloon should be, and why nothing is done about it. */
 struct change {
 	uint64_t in;
+	uint64_t room; /* for more than in, where blocks do not fit */
 	uint64_t out;
 	enum aero_stall why;
 };
@@ -95,7 +96,8 @@ enum aero_status aero_balloon_init(struct aero_balloon *balloon,
 	for (i = 0; i < AERO_PAGES_SIZES; i++)
 		aero_frame_set_init(&balloon->refused[i], &nodes);
 	aero_frame_set_init(&balloon->pool, &nodes);
-	aero_balloon_rate_init(balloon);
+	if (!aero_balloon_rate_init(balloon))
+		return AERO_EINVAL;
 	balloon->is_reset_required = true;
 	balloon->stall = AERO_STALL_RESET;
 	return AERO_OK;
@@ -124,17 +126,15 @@ void aero_balloon_require_reset(struct aero_balloon *balloon)
 	balloon->is_reset_required = true;
 }
 
-/* What the host wants, as far as the kernel can spare it. */
-static uint64_t reachable(const struct aero_balloon *balloon, uint64_t frames)
+/* What the kernel can spare. */
+static uint64_t reachable(const struct aero_balloon *balloon)
 {
 	const struct aero_port *port = balloon->config.port;
 	uint64_t managed = port->managed_frames(port->ctx);
 
 	if (port->adjust_managed)
 		managed += aero_pages_frames(&balloon->pages);
-	managed =
-		managed > balloon->config.floor_frames ? managed - balloon->config.floor_frames : 0;
-	return frames < managed ? frames : managed;
+	return managed > balloon->config.floor_frames ? managed - balloon->config.floor_frames : 0;
 }
 
 static enum aero_stall why_not_inflate(const struct aero_balloon *balloon, uint64_t now_ns)
@@ -167,16 +167,18 @@ static struct change required(const struct aero_balloon *balloon, uint64_t now_n
 {
 	uint64_t have = aero_pages_frames(&balloon->pages) + flying(balloon, AERO_PAGES_JOINING) -
 			flying(balloon, AERO_PAGES_LEAVING);
-	uint64_t want = reachable(balloon, balloon->target);
-	struct change change = { 0, 0, AERO_STALL_WORKING };
+	uint64_t most = reachable(balloon);
+	uint64_t want = balloon->target < most ? balloon->target : most;
+	struct change change = { 0, 0, 0, AERO_STALL_WORKING };
 
 	if (have < want) {
 		change.why = why_not_inflate(balloon, now_ns);
 		if (change.why == AERO_STALL_WORKING)
 			change.in = want - have;
+		change.room = most - have;
 	} else if (have == want) {
 		change.why = want < balloon->target ? AERO_STALL_FLOOR : AERO_STALL_NONE;
-	} else if (balloon->target && have - want < balloon->limits.slack_frames) {
+	} else if (balloon->target && have <= most && have - want < balloon->limits.slack_frames) {
 		change.why = AERO_STALL_SLACK;
 	} else {
 		change.out = have - want;
@@ -191,15 +193,11 @@ static void begin_round(struct aero_balloon *balloon)
 	balloon->is_round_ending = false;
 	balloon->is_round_out = false;
 	balloon->stage = balloon->size_limit - 1;
+	balloon->is_short = false;
 	balloon->refused_now = 0;
 	balloon->round_frames = 0;
 	balloon->turns = 0;
 	aero_balloon_rate_begin(balloon);
-}
-
-static uint64_t later(uint64_t now_ns, uint64_t delay_ns)
-{
-	return delay_ns < AERO_NEVER - now_ns ? now_ns + delay_ns : AERO_NEVER;
 }
 
 /* Asks what the host wants, and begins a round unless one runs. */
@@ -211,13 +209,15 @@ static void ask(struct aero_balloon *balloon, uint64_t now_ns)
 	if (!balloon->is_in_round)
 		balloon->counters.rounds++;
 	status = balloon->config.channel->target(balloon->config.channel_ctx, true, &target);
-	balloon->poll_due_ns = later(now_ns, balloon->limits.poll_ns);
+	balloon->poll_due_ns = aero_balloon_later(now_ns, balloon->limits.poll_ns);
 	if (status) {
 		if (status == AERO_ERESET)
 			balloon->is_reset_required = true;
 		else if (balloon->poll_due_ns > now_ns + RETRY_NS)
 			balloon->poll_due_ns = now_ns + RETRY_NS;
-		balloon->stall = status == AERO_ERANGE ? AERO_STALL_LIMIT : AERO_STALL_REFUSED;
+		balloon->stall = status == AERO_ERANGE	 ? AERO_STALL_LIMIT
+				 : status == AERO_ERESET ? AERO_STALL_RESET
+							 : AERO_STALL_REFUSED;
 		return;
 	}
 	if (!balloon->is_in_round)
@@ -253,11 +253,12 @@ static enum aero_progress move(struct aero_balloon *balloon, uint64_t now_ns)
 			return AERO_PROGRESS_DONE;
 		balloon->is_round_out = change.out;
 		balloon->stage = change.out ? 0 : balloon->size_limit - 1;
+		balloon->is_short = false;
 		balloon->refused_now = 0;
 	}
 	if (aero_balloon_is_flying(balloon, change.in ? AERO_PAGES_LEAVING : AERO_PAGES_JOINING))
 		return AERO_PROGRESS_WAIT;
-	return change.in ? aero_balloon_inflate(balloon, change.in, now_ns)
+	return change.in ? aero_balloon_inflate(balloon, change.in, change.room, now_ns)
 			 : aero_balloon_deflate(balloon, change.out, now_ns);
 }
 
@@ -301,7 +302,7 @@ static uint64_t silent_due(const struct aero_balloon *balloon)
 
 	for (i = 0; i < balloon->batch_count; i++) {
 		const struct aero_balloon_batch *batch = &balloon->batch[i];
-		uint64_t end = later(batch->since_ns, balloon->config.silent_ns);
+		uint64_t end = aero_balloon_later(batch->since_ns, balloon->config.silent_ns);
 
 		if (batch->is_flying && end < due)
 			due = end;
@@ -316,7 +317,8 @@ static uint64_t wait(struct aero_balloon *balloon, uint64_t now_ns)
 	if (now_ns < due)
 		return due;
 	balloon->stall = AERO_STALL_SILENT;
-	return AERO_NEVER;
+	/* Its answer may be there, and the word of it lost. */
+	return aero_balloon_later(now_ns, balloon->config.silent_ns);
 }
 
 /* When a round is to begin by itself. */
@@ -334,36 +336,38 @@ static uint64_t idle_due(const struct aero_balloon *balloon)
 static bool is_limits_sane(const struct aero_channel_limits *limits)
 {
 	return (limits->orders & 1) && limits->batch_blocks && limits->in_flight &&
-	       limits->batch_blocks <= AERO_PAGES_LIST_MAX;
+	       limits->poll_ns && limits->batch_blocks <= AERO_PAGES_LIST_MAX;
 }
 
 /* Negotiates, with an empty balloon. */
 static uint64_t start(struct aero_balloon *balloon, uint64_t now_ns)
 {
-	struct aero_channel_limits *limits = &balloon->limits;
+	struct aero_channel_limits limits = { 0 };
 	enum aero_status status = AERO_ENOMEM;
 
 	balloon->is_reset_required = false;
 	balloon->retry_ns = now_ns + RETRY_NS;
 	if (aero_balloon_add_slots(balloon, 1))
-		status = balloon->config.channel->start(balloon->config.channel_ctx, limits);
-	if (!status && !is_limits_sane(limits))
-		status = AERO_EINVAL;
+		status = balloon->config.channel->start(balloon->config.channel_ctx, &limits);
+	if (!status && !is_limits_sane(&limits))
+		status = AERO_EREFUSED;
 	/* A reset while it starts is one attempt that failed, or it would go on for ever. */
 	if (status || balloon->is_reset_required) {
 		balloon->is_reset_required = true;
 		balloon->is_disarmed = false;
-		balloon->retry_ns = now_ns + RETRY_NS;
-		balloon->stall =
-			status == AERO_EREFUSED ? AERO_STALL_UNSUPPORTED : AERO_STALL_RESET;
+		balloon->stall = status == AERO_EREFUSED ? AERO_STALL_UNSUPPORTED
+				 : status == AERO_ENOMEM ? AERO_STALL_NO_MEMORY
+							 : AERO_STALL_RESET;
 		return balloon->retry_ns;
 	}
-	aero_balloon_add_slots(balloon, limits->in_flight);
+	balloon->limits = limits;
+	aero_balloon_add_slots(balloon, limits.in_flight);
 	/* The sizes up to the first that the protocol cannot name. */
 	balloon->size_limit = 1;
 	while (balloon->size_limit < balloon->pages.size_count &&
-	       limits->orders >> balloon->pages.size[balloon->size_limit].order & 1)
+	       limits.orders >> balloon->pages.size[balloon->size_limit].order & 1)
 		balloon->size_limit++;
+	balloon->stall = AERO_STALL_WORKING;
 	balloon->is_started = true;
 	balloon->is_disarmed = false;
 	balloon->counters.resets++;
@@ -402,8 +406,15 @@ static uint64_t restart(struct aero_balloon *balloon, uint64_t now_ns)
 	return now_ns < balloon->retry_ns ? balloon->retry_ns : start(balloon, now_ns);
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static uint64_t work(struct aero_balloon *balloon, uint64_t now_ns)
 {
+	uint64_t due;
+
 	aero_balloon_collect(balloon);
 	if (balloon->is_stopped || balloon->is_frozen) {
 		balloon->stall = AERO_STALL_INHIBITED;
@@ -424,8 +435,11 @@ static uint64_t work(struct aero_balloon *balloon, uint64_t now_ns)
 			break;
 		}
 	}
-	return balloon->is_reset_required || idle_due(balloon) < now_ns ? now_ns
-									: idle_due(balloon);
+	due = idle_due(balloon);
+	/* Frames that were reclaimed. */
+	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
+		due = sooner(due, wait(balloon, now_ns));
+	return balloon->is_reset_required || due < now_ns ? now_ns : due;
 }
 
 static bool is_settled(enum aero_stall stall)

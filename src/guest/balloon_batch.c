@@ -6,7 +6,8 @@ struct aero_balloon_batch *aero_balloon_slot(struct aero_balloon *balloon)
 {
 	unsigned int i;
 
-	for (i = 0; i < balloon->batch_count; i++)
+	/* There may be more than this start of the protocol has negotiated. */
+	for (i = 0; i < balloon->batch_count && i < balloon->limits.in_flight; i++)
 		if (!balloon->batch[i].is_flying)
 			return &balloon->batch[i];
 	return NULL;
@@ -92,7 +93,7 @@ static uint32_t finish(struct aero_balloon *balloon, struct aero_balloon_batch *
 		aero_pages_free(&balloon->pages, list);
 	}
 	if (status)
-		balloon->stall = AERO_STALL_REFUSED;
+		balloon->stall = status == AERO_ERESET ? AERO_STALL_RESET : AERO_STALL_REFUSED;
 	return went;
 }
 

@@ -2,6 +2,16 @@
 /* The engine: batches on their way out, asked for by the host, by the kernel, or by a reset. */
 #include "balloon_internal.h"
 
+static bool is_any_isolated(const struct aero_balloon *balloon)
+{
+	unsigned int i;
+
+	for (i = 0; i < balloon->pages.size_count; i++)
+		if (aero_frame_set_count(&balloon->pages.size[i].isolated))
+			return true;
+	return false;
+}
+
 enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t frames,
 					uint64_t now_ns)
 {
@@ -24,7 +34,7 @@ enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t f
 	}
 	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
 		return AERO_PROGRESS_WAIT;
-	balloon->stall = found ? AERO_STALL_REFUSED : AERO_STALL_ISOLATED;
+	balloon->stall = is_any_isolated(balloon) ? AERO_STALL_ISOLATED : AERO_STALL_REFUSED;
 	return AERO_PROGRESS_DONE;
 }
 
@@ -85,7 +95,10 @@ static uint64_t reclaim(struct aero_balloon *balloon, enum aero_reclaim kind, ui
 				      &frames);
 	aero_pages_rewind(&balloon->pages);
 	balloon->counters.reclaimed_frames += freed;
-	balloon->cool_until_ns = now_ns + balloon->config.cooldown_ns;
+	balloon->cool_until_ns = aero_balloon_later(now_ns, balloon->config.cooldown_ns);
+	/* What is missing now is fetched again then, without anybody asking. */
+	if (balloon->cool_until_ns < balloon->poll_due_ns)
+		balloon->poll_due_ns = balloon->cool_until_ns;
 	balloon->is_round_ending = was_ending;
 	return freed;
 }

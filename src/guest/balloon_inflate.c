@@ -3,16 +3,16 @@
 #include "balloon_internal.h"
 
 /* How many blocks of the stage's size to ask for; 0: none fits, smaller ones are to be used. */
-static uint32_t wanted(const struct aero_balloon *balloon, uint64_t frames)
+static uint32_t wanted(const struct aero_balloon *balloon, uint64_t frames, uint64_t room)
 {
-	unsigned int order = balloon->pages.size[balloon->stage].order;
+	uint64_t block = (uint64_t)1 << balloon->pages.size[balloon->stage].order;
 	uint64_t left = aero_balloon_rate_left(balloon);
 
 	if (frames > left)
 		frames = left;
-	/* Where an excess is left alone, the last block may pass the target. */
-	if (balloon->limits.slack_frames < ((uint64_t)1 << order) - 1)
-		frames = frames >> order << order;
+	/* The last block may pass the target where an excess is left alone, never the floor. */
+	if (balloon->limits.slack_frames < block - 1 || room - frames < block - 1)
+		frames &= ~(block - 1);
 	return aero_balloon_blocks(balloon, balloon->stage, frames);
 }
 
@@ -47,30 +47,41 @@ static void back_off(struct aero_balloon *balloon, uint64_t now_ns)
 		balloon->backoff_ns = config->backoff_min_ns;
 	if (balloon->backoff_ns > config->backoff_max_ns)
 		balloon->backoff_ns = config->backoff_max_ns;
-	balloon->backoff_until_ns = now_ns + balloon->backoff_ns;
+	balloon->backoff_until_ns = aero_balloon_later(now_ns, balloon->backoff_ns);
 	balloon->counters.backoffs++;
 	balloon->stall = AERO_STALL_NO_MEMORY;
 }
 
-/* After a batch: the same size again, a smaller one, or the end of the round. */
-static enum aero_progress next_stage(struct aero_balloon *balloon, bool is_short, uint64_t now_ns)
+static bool is_refusing(const struct aero_balloon *balloon)
 {
-	bool is_refused = balloon->refused_now >= balloon->config.refusal_limit;
+	return balloon->refused_now >= balloon->config.refusal_limit;
+}
 
+static void next_stage(struct aero_balloon *balloon)
+{
+	balloon->stage--;
+	balloon->is_short = false;
+	balloon->refused_now = 0;
+}
+
+/* No more of this size in this round: a smaller one, or its end. */
+static enum aero_progress leave_stage(struct aero_balloon *balloon, uint64_t now_ns)
+{
 	if (balloon->is_round_ending)
 		return AERO_PROGRESS_DONE;
-	if (!is_short && !is_refused)
-		return AERO_PROGRESS_MORE;
+	/* What is refused of these is to be split as well. */
+	if (aero_balloon_is_flying(balloon, AERO_PAGES_JOINING))
+		return AERO_PROGRESS_WAIT;
 	if (balloon->stage) {
 		aero_balloon_split(balloon, balloon->stage);
-		balloon->stage--;
-		balloon->refused_now = 0;
+		next_stage(balloon);
 		return AERO_PROGRESS_MORE;
 	}
-	if (is_refused) {
+	if (is_refusing(balloon)) {
 		balloon->stall = AERO_STALL_REFUSED;
 		return AERO_PROGRESS_DONE;
 	}
+	balloon->is_short = false;
 	if (aero_balloon_rate_failed(balloon))
 		return AERO_PROGRESS_MORE;
 	back_off(balloon, now_ns);
@@ -89,40 +100,59 @@ static void reject(struct aero_balloon *balloon, struct aero_pages_list *list)
 	list->count = 0;
 }
 
+/* The core has no memory for a list: it goes back, and the round ends as if the kernel had none. */
+static enum aero_progress give_up(struct aero_balloon *balloon, struct aero_pages_list *list,
+				  uint64_t now_ns)
+{
+	aero_pages_free(&balloon->pages, list);
+	balloon->stage = 0;
+	balloon->is_sleeping = true;
+	balloon->is_short = true;
+	return leave_stage(balloon, now_ns);
+}
+
+/* Takes blocks from the kernel and offers them. */
+static enum aero_progress offer(struct aero_balloon *balloon, struct aero_balloon_batch *batch,
+				uint32_t blocks, uint64_t now_ns)
+{
+	enum aero_status status;
+
+	balloon->is_short = !fill(balloon, &batch->list, blocks);
+	if (batch->list.count) {
+		status = aero_pages_join(&balloon->pages, &batch->list);
+		if (status == AERO_ENOMEM)
+			return give_up(balloon, &batch->list, now_ns);
+		if (status) {
+			reject(balloon, &batch->list);
+			back_off(balloon, now_ns);
+			return AERO_PROGRESS_DONE;
+		}
+		aero_balloon_submit(balloon, batch, now_ns);
+	}
+	if (!balloon->is_short && !balloon->stage)
+		balloon->backoff_ns = 0;
+	return balloon->is_short || is_refusing(balloon) || balloon->is_round_ending
+		       ? leave_stage(balloon, now_ns)
+		       : AERO_PROGRESS_MORE;
+}
+
 enum aero_progress aero_balloon_inflate(struct aero_balloon *balloon, uint64_t frames,
-					uint64_t now_ns)
+					uint64_t room, uint64_t now_ns)
 {
 	struct aero_balloon_batch *batch = aero_balloon_slot(balloon);
-	uint32_t blocks = wanted(balloon, frames);
-	enum aero_status status;
-	bool is_short;
+	uint32_t blocks = wanted(balloon, frames, room);
 
+	/* Found out by answers that came late. */
+	if (balloon->is_short || is_refusing(balloon))
+		return leave_stage(balloon, now_ns);
 	if (!batch)
 		return AERO_PROGRESS_WAIT;
-	if (!blocks) {
-		if (balloon->stage && aero_balloon_rate_left(balloon)) {
-			balloon->stage--;
-			return AERO_PROGRESS_MORE;
-		}
-		balloon->stall = AERO_STALL_RATE;
-		return AERO_PROGRESS_DONE;
+	if (blocks)
+		return offer(balloon, batch, blocks, now_ns);
+	if (balloon->stage && aero_balloon_rate_left(balloon)) {
+		next_stage(balloon);
+		return AERO_PROGRESS_MORE;
 	}
-	is_short = !fill(balloon, &batch->list, blocks);
-	if (!batch->list.count)
-		return next_stage(balloon, true, now_ns);
-	status = aero_pages_join(&balloon->pages, &batch->list);
-	if (status == AERO_ENOMEM) {
-		aero_pages_free(&balloon->pages, &batch->list);
-		balloon->stage = 0;
-		balloon->is_sleeping = true;
-		return next_stage(balloon, true, now_ns);
-	}
-	if (status) {
-		reject(balloon, &batch->list);
-		return AERO_PROGRESS_DONE;
-	}
-	aero_balloon_submit(balloon, batch, now_ns);
-	if (!is_short && !balloon->stage)
-		balloon->backoff_ns = 0;
-	return next_stage(balloon, is_short, now_ns);
+	balloon->stall = AERO_STALL_RATE;
+	return AERO_PROGRESS_DONE;
 }

@@ -15,6 +15,11 @@ enum aero_progress {
 	AERO_PROGRESS_DONE, /* nothing more to do in this round */
 };
 
+static inline uint64_t aero_balloon_later(uint64_t now_ns, uint64_t delay_ns)
+{
+	return delay_ns < AERO_NEVER - now_ns ? now_ns + delay_ns : AERO_NEVER;
+}
+
 /* balloon.c */
 
 /* Whether the caller may work on the balloon; false while another does. Pairs with exit(). */
@@ -46,10 +51,10 @@ void aero_balloon_split(struct aero_balloon *balloon, unsigned int size);
 /* Frees a batch of what is held for the round; false: nothing was. */
 bool aero_balloon_release(struct aero_balloon *balloon);
 
-/* balloon_inflate.c */
+/* balloon_inflate.c: room is how many frames the kernel can spare, at least frames. */
 
 enum aero_progress aero_balloon_inflate(struct aero_balloon *balloon, uint64_t frames,
-					uint64_t now_ns);
+					uint64_t room, uint64_t now_ns);
 
 /* balloon_deflate.c */
 
@@ -72,7 +77,8 @@ static inline uint32_t aero_balloon_blocks(const struct aero_balloon *balloon, u
 
 /* balloon_rate.c */
 
-void aero_balloon_rate_init(struct aero_balloon *balloon);
+/* False: the numbers are out of order. */
+bool aero_balloon_rate_init(struct aero_balloon *balloon);
 
 /* At the begin of a round and at its end. */
 void aero_balloon_rate_begin(struct aero_balloon *balloon);

@@ -4,6 +4,9 @@
 
 bool aero_balloon_isolate(struct aero_balloon *balloon, unsigned int order, aero_frame frame)
 {
+	/* Nothing moves now, and what is isolated would be waited for. */
+	if (!balloon->is_started || balloon->is_reset_required)
+		return false;
 	return aero_pages_isolate(&balloon->pages, order, frame);
 }
 
@@ -21,8 +24,10 @@ static enum aero_status migrate(struct aero_balloon *balloon, unsigned int order
 	if (!channel->exchange)
 		return AERO_ENOTSUP;
 	if (!balloon->is_started || balloon->is_reset_required || balloon->is_frozen ||
-	    balloon->is_stopped || !(balloon->limits.orders >> order & 1))
+	    balloon->is_stopped)
 		return AERO_EAGAIN;
+	if (order >= 32 || !(balloon->limits.orders >> order & 1))
+		return AERO_EINVAL;
 	status = aero_pages_migrate(&balloon->pages, order, new_frame, old_frame, channel->exchange,
 				    balloon->config.channel_ctx);
 	if (status != AERO_ERESET)
@@ -41,6 +46,9 @@ enum aero_status aero_balloon_migrate(struct aero_balloon *balloon, unsigned int
 	status = migrate(balloon, order, new_frame, old_frame);
 	if (!status)
 		*out_is_in = aero_pages_has(&balloon->pages, order, new_frame);
+	/* One less than there should be, and nobody else knows. */
+	if (!status && !*out_is_in)
+		balloon->poll_due_ns = 0;
 	aero_balloon_exit(balloon);
 	return status;
 }

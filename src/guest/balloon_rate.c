@@ -7,7 +7,7 @@ static uint32_t or_default(uint32_t value, uint32_t otherwise)
 	return value ? value : otherwise;
 }
 
-void aero_balloon_rate_init(struct aero_balloon *balloon)
+bool aero_balloon_rate_init(struct aero_balloon *balloon)
 {
 	struct aero_balloon_rates *rates = &balloon->config.rates;
 
@@ -17,6 +17,7 @@ void aero_balloon_rate_init(struct aero_balloon *balloon)
 	rates->step = or_default(rates->step, 16);
 	rates->slow_rounds = or_default(rates->slow_rounds, 4);
 	balloon->rate = rates->sleep_max;
+	return rates->sleep_min <= rates->sleep_max;
 }
 
 void aero_balloon_rate_begin(struct aero_balloon *balloon)
@@ -61,7 +62,8 @@ void aero_balloon_rate_end(struct aero_balloon *balloon)
 	uint32_t multiple;
 
 	if (!rates->is_limited || !balloon->is_sleeping || balloon->is_round_out ||
-	    balloon->stall == AERO_STALL_NO_MEMORY || balloon->round_frames < balloon->rate)
+	    balloon->stall == AERO_STALL_NO_MEMORY || balloon->stall == AERO_STALL_REFUSED ||
+	    balloon->round_frames < balloon->rate)
 		return;
 	/* A sleeping round allocates at most rate frames and one block. */
 	multiple = (uint32_t)balloon->round_frames / balloon->rate;

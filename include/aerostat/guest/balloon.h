@@ -91,7 +91,7 @@ struct aero_balloon_config {
 	uint32_t refusal_limit;	 /* refused blocks of a size that end its turn in a round: 16 */
 	uint32_t batches;	 /* in flight at most: what the channel can, up to 16 */
 	struct aero_balloon_rates rates;
-	/* Optional. Called from step(), reclaim() and stop(); must not call the balloon. */
+	/* Optional. Called from step(); must not call the balloon. */
 	void (*event)(void *ctx, const struct aero_balloon_event *event);
 	void *event_ctx;
 };
@@ -163,6 +163,7 @@ struct aero_balloon {
 	bool is_round_ending;
 	bool is_round_out; /* this round deflates */
 	bool is_sleeping;
+	bool is_short; /* the kernel has no more blocks of the stage's size */
 	bool is_reached_told;
 };
 

@@ -20,7 +20,7 @@ struct aero_channel_limits {
 	uint32_t batch_blocks; /* in one batch; 1 to AERO_PAGES_LIST_MAX */
 	uint32_t in_flight;    /* batches at one time; at least 1 */
 	uint32_t slack_frames; /* above a target other than 0 that are left alone */
-	uint64_t poll_ns;      /* ask for the target this often; AERO_NEVER: only when notified */
+	uint64_t poll_ns;      /* ask for the target this often, not 0; AERO_NEVER: when notified */
 };
 
 /* Blocks on their way to the host: list.move says in which direction. */
