@@ -18,6 +18,9 @@
 #define BATCHES (ENTRIES / BATCH)
 #define BLOCK_FRAMES 512ull
 
+/* Blocks of 2 MiB are shuffled within so much each, which is 16 GiB; frames within all there is. */
+#define WINDOW 8192
+
 /* Guest memory: all the blocks there are, and the batch pages above them. */
 #define FRAMES (ENTRIES * BLOCK_FRAMES)
 #define PAGES FRAMES
@@ -107,7 +110,8 @@ static void fill(const struct work *work)
 	for (uint32_t i = 0; i < ENTRIES; i++)
 		entry[i] = work->is_falling ? ENTRIES - 1 - i : i;
 	for (uint32_t i = ENTRIES - 1; work->is_shuffled && i; i--) {
-		uint32_t other = next_random() % (i + 1);
+		uint32_t low = work->is_2m ? i & ~(WINDOW - 1u) : 0;
+		uint32_t other = low + next_random() % (i + 1 - low);
 		uint64_t block = entry[i];
 
 		entry[i] = entry[other];

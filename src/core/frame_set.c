@@ -205,6 +205,23 @@ static inline unsigned int for_each_block(struct aero_frame_set_entry *e, struct
 	return total;
 }
 
+/* Whether a range is one of whole blocks of one leaf. */
+static inline bool is_whole(struct aero_range range)
+{
+	return range.count && !((range.first | range.count) % BLOCK_FRAMES) &&
+	       range.count <= LEAF_FRAMES - range.first % LEAF_FRAMES;
+}
+
+static inline unsigned int first_block(struct aero_range range)
+{
+	return (unsigned int)(range.first / BLOCK_FRAMES % LEAF_BLOCKS);
+}
+
+static inline unsigned int blocks_of(struct aero_range range)
+{
+	return (unsigned int)(range.count / BLOCK_FRAMES);
+}
+
 static aero_noinline enum aero_status insert_range(struct aero_frame_set *set,
 						   struct aero_range range, uint64_t *out_added)
 {
@@ -232,9 +249,19 @@ enum aero_status aero_frame_set_insert(struct aero_frame_set *set, struct aero_r
 {
 	struct aero_frame_set_entry *e = aero_frame_set_near_entry(set, range.first);
 
-	if (range.count != 1 || aero_unlikely(!e))
+	unsigned int added;
+
+	if (aero_unlikely(!e))
 		return insert_range(set, range, out_added);
-	*out_added = aero_frame_set_insert_near(set, e, range.first);
+	if (range.count == 1) {
+		*out_added = aero_frame_set_insert_near(set, e, range.first);
+		return AERO_OK;
+	}
+	added = is_whole(range) ? set_whole(e, first_block(range), blocks_of(range)) : NOT_ALIKE;
+	if (added == NOT_ALIKE)
+		return insert_range(set, range, out_added);
+	set->count += added;
+	*out_added = added;
 	return AERO_OK;
 }
 
@@ -288,26 +315,37 @@ static aero_noinline uint64_t remove_range(struct aero_frame_set *set, struct ae
 	return before - set->count;
 }
 
-/* The end of removing one frame of a leaf that has become empty. */
+/* The end of removing what a leaf held. */
 static aero_noinline uint64_t drop_leaf(struct aero_frame_set *set, aero_frame frame,
-					struct aero_frame_set_entry *e)
+					struct aero_frame_set_entry *e, uint64_t removed)
 {
 	aero_frame_set_drop_leaf(set, frame, e);
-	return 1;
+	return removed;
 }
 
 uint64_t aero_frame_set_remove(struct aero_frame_set *set, struct aero_range range)
 {
 	struct aero_frame_set_entry *e = aero_frame_set_near_entry(set, range.first);
 
-	if (range.count != 1 || aero_unlikely(!e))
+	unsigned int removed;
+
+	if (aero_unlikely(!e))
 		return remove_range(set, range);
-	if (aero_unlikely(!aero_frame_set_remove_near(set, e, range.first)))
-		return 0;
-	return aero_likely(e->count) ? 1 : drop_leaf(set, range.first, e);
+	if (range.count == 1) {
+		removed = aero_frame_set_remove_near(set, e, range.first);
+	} else {
+		removed = is_whole(range) ? clear_whole(e, first_block(range), blocks_of(range))
+					  : NOT_ALIKE;
+		if (removed == NOT_ALIKE)
+			return remove_range(set, range);
+		set->count -= removed;
+	}
+	/* A leaf that is there was not empty before. */
+	return aero_likely(e->count) ? removed : drop_leaf(set, range.first, e, removed);
 }
 
-uint64_t aero_frame_set_count_in(const struct aero_frame_set *set, struct aero_range range)
+static aero_noinline uint64_t count_in_range(const struct aero_frame_set *set,
+					     struct aero_range range)
 {
 	uint64_t count = 0;
 
@@ -323,6 +361,19 @@ uint64_t aero_frame_set_count_in(const struct aero_frame_set *set, struct aero_r
 					    : for_each_block(e, p, count_in_block, count_whole);
 	}
 	return count;
+}
+
+uint64_t aero_frame_set_count_in(const struct aero_frame_set *set, struct aero_range range)
+{
+	struct aero_frame_set_entry *e = aero_frame_set_near_entry(set, range.first);
+	unsigned int count = NOT_ALIKE;
+	unsigned int bit = (unsigned int)(range.first % LEAF_FRAMES);
+
+	if (e && range.count == 1)
+		return aero_frame_set_word(e, bit / WORD_BITS) >> (bit % WORD_BITS) & 1;
+	if (e && is_whole(range))
+		count = count_whole(e, first_block(range), blocks_of(range));
+	return count == NOT_ALIKE ? count_in_range(set, range) : count;
 }
 
 uint64_t aero_frame_set_count(const struct aero_frame_set *set)

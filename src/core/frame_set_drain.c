@@ -138,3 +138,29 @@ size_t aero_frame_set_drain(struct aero_frame_set *set, uint64_t max, size_t roo
 	}
 	return room - to.room;
 }
+
+bool aero_frame_set_next_whole(const struct aero_frame_set *set, aero_frame from, aero_frame end,
+			       struct aero_range *out_range)
+{
+	uint64_t leaf = from / LEAF_FRAMES;
+	unsigned int block = (unsigned int)(from / BLOCK_FRAMES % LEAF_BLOCKS);
+	const struct aero_frame_set_entry *e = aero_frame_set_near_entry(set, from);
+	uint64_t full = e ? e->full & (~0ull << block) : 0;
+	uint64_t above;
+
+	while (!full) {
+		/* The leaf of from itself is looked at again where it is not near: for its blocks. */
+		uint64_t next = leaf + (e != NULL);
+
+		e = aero_frame_set_entry_from(set, &next);
+		if (!e || next * LEAF_FRAMES >= end)
+			return false;
+		full = next == from / LEAF_FRAMES ? e->full & (~0ull << block) : e->full;
+		leaf = next;
+	}
+	block = aero_low_bit(full);
+	above = ~(full >> block);
+	out_range->first = leaf * LEAF_FRAMES + block * BLOCK_FRAMES;
+	out_range->count = BLOCK_FRAMES * (uint64_t)(above ? aero_low_bit(above) : LEAF_BLOCKS);
+	return out_range->first < end;
+}

@@ -69,6 +69,33 @@ static inline bool are_open(const struct aero_frame_set_entry *whole,
 	return (part->any & ~whole->full) >> block & 1;
 }
 
+/* Put one frame into the leaves of both; the counts of the sets are the caller's. */
+static inline bool put_single(const struct aero_frame_set_pair *pair, uint64_t frame,
+			      bool *out_is_full)
+{
+	unsigned int entry = frame / LEAF_FRAMES % TABLE_ENTRIES;
+	unsigned int block = frame / BLOCK_FRAMES % LEAF_BLOCKS;
+	unsigned int w = frame / WORD_BITS % LEAF_WORDS;
+	struct aero_frame_set_entry *whole = &pair->whole_table[entry];
+	struct aero_frame_set_entry *part = &pair->part_table[entry];
+	uint64_t bit = 1ull << (frame % WORD_BITS);
+	uint64_t held;
+
+	if (aero_unlikely(!are_open(whole, part, block)) && !open_blocks(whole, part, w, bit))
+		return false;
+	held = whole->leaf[w];
+	if (held & bit)
+		return false;
+	held |= bit;
+	whole->leaf[w] = held;
+	part->leaf[w] |= bit;
+	whole->count++;
+	part->count++;
+	if (aero_unlikely(!~held))
+		*out_is_full = note_full(whole, part, block);
+	return true;
+}
+
 size_t aero_frame_set_insert_singles(const struct aero_frame_set_pair *pair, const uint32_t *frames,
 				     size_t count, bool *out_is_full)
 {
@@ -80,35 +107,97 @@ size_t aero_frame_set_insert_singles(const struct aero_frame_set_pair *pair, con
 	if (!room)
 		count = 0;
 	for (n = 0; n < count && !is_full; n++) {
-		uint32_t frame = frames[n];
-		unsigned int entry = frame / LEAF_FRAMES % TABLE_ENTRIES;
-		unsigned int block = frame / BLOCK_FRAMES % LEAF_BLOCKS;
-		unsigned int w = frame / WORD_BITS % LEAF_WORDS;
-		struct aero_frame_set_entry *whole = &pair->whole_table[entry];
-		struct aero_frame_set_entry *part = &pair->part_table[entry];
-		uint64_t bit = 1ull << (frame % WORD_BITS);
-		uint64_t held;
-
-		if (frame - first >= room ||
-		    (n + 1 < count && aero_frame_set_is_near(frame, frames[n + 1])))
+		if (frames[n] - first >= room ||
+		    (n + 1 < count && aero_frame_set_is_near(frames[n], frames[n + 1])) ||
+		    !put_single(pair, frames[n], &is_full))
 			break;
-		if (aero_unlikely(!are_open(whole, part, block)) &&
-		    !open_blocks(whole, part, w, bit))
-			break;
-		held = whole->leaf[w];
-		if (held & bit)
-			break;
-		held |= bit;
-		whole->leaf[w] = held;
-		part->leaf[w] |= bit;
-		whole->count++;
-		part->count++;
-		if (aero_unlikely(!~held))
-			is_full = note_full(whole, part, block);
 	}
 	pair->whole->count += n;
 	pair->part->count += n;
 	*out_is_full = is_full;
+	return n;
+}
+
+/* Whether an address begins a run of so many bytes each with the next, or is the same. */
+static inline bool is_near_at(aero_gpa a, aero_gpa b, uint64_t bytes)
+{
+	return b - a + bytes <= 2 * bytes;
+}
+
+size_t aero_frame_set_insert_singles_at(const struct aero_frame_set_pair *pair, const aero_gpa *at,
+					size_t count, aero_gpa not_this, bool *out_is_full)
+{
+	const aero_gpa first = pair->first << AERO_FRAME_SHIFT;
+	const uint64_t room = pair->count << AERO_FRAME_SHIFT;
+	bool is_full = false;
+	size_t n;
+
+	for (n = 0; n < count && !is_full; n++) {
+		aero_gpa gpa = at[n];
+
+		if (gpa - first >= room || gpa % AERO_FRAME_BYTES || gpa == not_this ||
+		    (n + 1 < count && is_near_at(gpa, at[n + 1], AERO_FRAME_BYTES)) ||
+		    !put_single(pair, gpa >> AERO_FRAME_SHIFT, &is_full))
+			break;
+	}
+	pair->whole->count += n;
+	pair->part->count += n;
+	*out_is_full = is_full;
+	return n;
+}
+
+static inline void set_block(struct aero_frame_set_entry *e, uint64_t bit)
+{
+	e->any |= bit;
+	e->full |= bit;
+	e->count += BLOCK_FRAMES;
+}
+
+static inline bool put_block(const struct aero_frame_set_pair *pair, aero_frame frame)
+{
+	uint64_t bit = 1ull << (frame / BLOCK_FRAMES % LEAF_BLOCKS);
+	struct aero_frame_set_entry *whole = aero_frame_set_near_entry(pair->whole, frame);
+	struct aero_frame_set_entry *part = aero_frame_set_near_entry(pair->part, frame);
+
+	if (aero_unlikely(!whole))
+		whole = aero_frame_set_find_entry(pair->whole, frame);
+	if (!whole || !whole->leaf || whole->any & bit)
+		return false;
+	/* What comes and goes is part; a leaf made for it here is not left empty. */
+	if (aero_unlikely(!part))
+		part = aero_frame_set_find_entry(pair->part, frame);
+	if (aero_unlikely(!part || !part->leaf))
+		part = aero_frame_set_make_entry(pair->part, frame);
+	if (!part)
+		return false;
+	set_block(whole, bit);
+	set_block(part, bit);
+	return true;
+}
+
+#define BLOCK_SHIFT (AERO_FRAME_SHIFT + AERO_ORDER_2M)
+
+size_t aero_frame_set_insert_blocks_at(const struct aero_frame_set_pair *pair,
+				       struct aero_range bounds, const aero_gpa *at, size_t count,
+				       aero_gpa not_this)
+{
+	const uint64_t bytes = 1ull << BLOCK_SHIFT;
+	const uint64_t first = (bounds.first + BLOCK_FRAMES - 1) / BLOCK_FRAMES;
+	const uint64_t end = (bounds.first + bounds.count) / BLOCK_FRAMES;
+	size_t n;
+
+	if (first >= end)
+		return 0;
+	for (n = 0; n < count; n++) {
+		aero_gpa gpa = at[n];
+
+		if ((gpa >> BLOCK_SHIFT) - first >= end - first || gpa % bytes || gpa == not_this ||
+		    (n + 1 < count && is_near_at(gpa, at[n + 1], bytes)) ||
+		    !put_block(pair, gpa >> AERO_FRAME_SHIFT))
+			break;
+	}
+	pair->whole->count += n * BLOCK_FRAMES;
+	pair->part->count += n * BLOCK_FRAMES;
 	return n;
 }
 

@@ -38,6 +38,18 @@ static inline bool aero_frame_set_is_near(uint32_t a, uint32_t b)
 size_t aero_frame_set_insert_singles(const struct aero_frame_set_pair *pair, const uint32_t *frames,
 				     size_t count, bool *out_is_full);
 
+/* The same by address, as far as those are of whole frames; not_this is not simple. */
+size_t aero_frame_set_insert_singles_at(const struct aero_frame_set_pair *pair, const aero_gpa *at,
+					size_t count, aero_gpa not_this, bool *out_is_full);
+
+/*
+ * The same for blocks of 2 MiB, of which there is nothing in the sets. They need not be in the
+ * tables used last; bounds are frames.
+ */
+size_t aero_frame_set_insert_blocks_at(const struct aero_frame_set_pair *pair,
+				       struct aero_range bounds, const aero_gpa *at, size_t count,
+				       aero_gpa not_this);
+
 /*
  * Inserts the start of a run; answers how much of it, at most to the end of its leaf. *out_is_full
  * says whether it filled a block of whole.

@@ -33,12 +33,6 @@ enum aero_status aero_ledger_init(struct aero_ledger *ledger,
 	return AERO_OK;
 }
 
-void aero_ledger_clear_ready(struct aero_ledger *ledger)
-{
-	ledger->ready_run.count = 0;
-	aero_frame_set_fini(&ledger->ready);
-}
-
 void aero_ledger_fini(struct aero_ledger *ledger)
 {
 	aero_frame_set_fini(&ledger->held);
@@ -65,78 +59,6 @@ void aero_ledger_set_mode(struct aero_ledger *ledger, enum aero_discard_mode mod
 	/* Blocks complete by frames of several requests may be discarded only when collecting. */
 	if (mode != AERO_DISCARD_COLLECT)
 		aero_ledger_clear_ready(ledger);
-}
-
-/* The frames of block n of the backing. */
-static struct aero_range block_frames(const struct aero_ledger *ledger, struct aero_range blocks)
-{
-	struct aero_range frames;
-
-	frames.first = blocks.first << ledger->block_order;
-	frames.count = blocks.count << ledger->block_order;
-	return frames;
-}
-
-/* Whether a set holds all of an aligned block of this order. */
-static bool has_block(const struct aero_frame_set *set, aero_frame first, unsigned int order)
-{
-	struct aero_range block = { first, 1ull << order };
-
-	if (order == AERO_ORDER_2M)
-		return aero_frame_set_has_block(set, first);
-	return aero_frame_set_count_in(set, block) == block.count;
-}
-
-/*
- * Note complete blocks, none of which was noted before but where there is only one. They are
- * completed in order, mostly: a run of them needs no set, and so no nodes that come and go.
- */
-static void note_blocks(struct aero_ledger *ledger, struct aero_range blocks)
-{
-	struct aero_range *run = &ledger->ready_run;
-	uint64_t added;
-
-	if (!run->count) {
-		*run = blocks;
-	} else if (blocks.first + blocks.count == run->first) {
-		run->first = blocks.first;
-		run->count += blocks.count;
-	} else if (blocks.first == run->first + run->count) {
-		run->count += blocks.count;
-	} else if (blocks.first - run->first >= run->count) {
-		/* Without memory to note them, blocks are discarded with the rest. */
-		(void)aero_frame_set_insert(&ledger->ready, blocks, &added);
-	}
-}
-
-/* Note one block where it is complete. */
-static void note_if_complete(struct aero_ledger *ledger, uint64_t block)
-{
-	unsigned int order = ledger->block_order;
-	struct aero_range one = { block, 1 };
-
-	if (has_block(&ledger->held, block << order, order))
-		note_blocks(ledger, one);
-}
-
-void aero_ledger_note_ready(struct aero_ledger *ledger, struct aero_range run)
-{
-	uint64_t mask = (1ull << ledger->block_order) - 1;
-	uint64_t first = run.first >> ledger->block_order;
-	uint64_t end = (run.first + run.count) >> ledger->block_order;
-	bool has_head = run.first & mask;
-	bool has_tail = (run.first + run.count) & mask;
-	struct aero_range inner = { first + has_head, 0 };
-
-	/* Parts of a block at the ends, or of one only, and complete blocks between. */
-	if (has_head)
-		note_if_complete(ledger, first);
-	if (inner.first < end) {
-		inner.count = end - inner.first;
-		note_blocks(ledger, inner);
-	}
-	if (has_tail && (end != first || !has_head))
-		note_if_complete(ledger, end);
 }
 
 void aero_ledger_memory_changed(struct aero_ledger *ledger)
@@ -263,9 +185,10 @@ static struct aero_range whole_pages(const struct aero_ledger *ledger, struct ae
 	aero_frame start = run.first & ~(size - 1);
 	aero_frame end = (run.first + run.count + size - 1) & ~(size - 1);
 
-	if (start != run.first && !has_block(given, start, order))
+	if (start != run.first && !aero_ledger_has_block(given, start, order))
 		start += size;
-	if (start < end && end != run.first + run.count && !has_block(given, end - size, order))
+	if (start < end && end != run.first + run.count &&
+	    !aero_ledger_has_block(given, end - size, order))
 		end -= size;
 	run.first = start;
 	run.count = start < end ? end - start : 0;
@@ -437,42 +360,23 @@ static void note_returned(struct aero_ledger *ledger, struct aero_range run)
 	}
 }
 
-/* Take blocks out of the run that was noted. What was noted above them goes to the set. */
-static void forget_run(struct aero_ledger *ledger, struct aero_range blocks)
+/* A run leaves the balloon of which so many frames are in it; these are known as returned. */
+static void take_held(struct aero_ledger *ledger, struct aero_range run, uint64_t held)
 {
-	struct aero_range *run = &ledger->ready_run;
-	uint64_t run_end = run->first + run->count;
-	uint64_t end = blocks.first + blocks.count;
-	struct aero_range above = { end, 0 };
+	aero_frame_set_remove(&ledger->held, run);
+	if (aero_frame_set_count(&ledger->pending))
+		ledger->counters.cancelled += remove_pending(ledger, run);
+	if (aero_ledger_is_any_ready(ledger))
+		aero_ledger_forget_ready(ledger, run);
+	ledger->counters.returned += held;
+}
+
+void aero_ledger_take_whole(struct aero_ledger *ledger, struct aero_range run)
+{
 	uint64_t added;
 
-	if (blocks.first >= run_end || end <= run->first)
-		return;
-	if (end < run_end)
-		above.count = run_end - end;
-	run->count = blocks.first > run->first ? blocks.first - run->first : 0;
-	if (!run->count)
-		*run = above;
-	else if (above.count)
-		(void)aero_frame_set_insert(&ledger->ready, above, &added);
-}
-
-static bool is_any_ready(const struct aero_ledger *ledger)
-{
-	return ledger->ready_run.count || aero_frame_set_count(&ledger->ready);
-}
-
-/* Blocks with a frame that goes back are not complete any more. */
-static void forget_ready(struct aero_ledger *ledger, struct aero_range run)
-{
-	struct aero_range blocks;
-
-	blocks.first = run.first >> ledger->block_order;
-	blocks.count = ((run.first + run.count - 1) >> ledger->block_order) - blocks.first + 1;
-	if (ledger->ready_run.count)
-		forget_run(ledger, blocks);
-	if (aero_frame_set_count(&ledger->ready))
-		aero_frame_set_remove(&ledger->ready, blocks);
+	(void)aero_frame_set_insert(&ledger->returned, run, &added);
+	take_held(ledger, run, run.count);
 }
 
 static enum aero_status take_ram(struct aero_ledger *ledger, struct aero_range run)
@@ -480,24 +384,17 @@ static enum aero_status take_ram(struct aero_ledger *ledger, struct aero_range r
 	struct aero_ledger_counters *counters = &ledger->counters;
 	uint64_t held = aero_frame_set_count_in(&ledger->held, run);
 	uint64_t missing = run.count - held;
-	uint64_t twice = 0;
-	uint64_t added;
+	uint64_t twice;
 
 	if (aero_likely(!missing)) {
-		(void)aero_frame_set_insert(&ledger->returned, run, &added);
-	} else {
-		twice = aero_frame_set_count_in(&ledger->returned, run);
-		note_returned(ledger, run);
+		aero_ledger_take_whole(ledger, run);
+		return AERO_OK;
 	}
-	aero_frame_set_remove(&ledger->held, run);
-	if (aero_frame_set_count(&ledger->pending))
-		counters->cancelled += remove_pending(ledger, run);
-	forget_ready(ledger, run);
-	counters->returned += held;
+	twice = aero_frame_set_count_in(&ledger->returned, run);
+	note_returned(ledger, run);
+	take_held(ledger, run, held);
 	counters->returned_twice += twice;
 	counters->never_given += missing - twice;
-	if (aero_likely(!missing))
-		return AERO_OK;
 	return twice ? AERO_EDUP : AERO_ENOENT;
 }
 
@@ -516,34 +413,14 @@ enum aero_status aero_ledger_take(struct aero_ledger *ledger, struct aero_range 
 	return ledger->counters.out_of_range != out_of_range ? AERO_ERANGE : status;
 }
 
-/* Take blocks that are complete, as many as may be discarded at once. */
-static bool take_ready(struct aero_ledger *ledger, struct aero_range *out_blocks)
-{
-	uint64_t max = AERO_LEDGER_DISCARD_FRAMES >> ledger->block_order;
-	struct aero_range *run = &ledger->ready_run;
-
-	if (!max)
-		max = 1;
-	if (!run->count)
-		return aero_frame_set_count(&ledger->ready) &&
-		       aero_frame_set_take_first(&ledger->ready, max, out_blocks);
-	*out_blocks = *run;
-	if (out_blocks->count > max)
-		out_blocks->count = max;
-	run->first += out_blocks->count;
-	run->count -= out_blocks->count;
-	return true;
-}
-
 bool aero_ledger_discard_whole(struct aero_ledger *ledger)
 {
-	struct aero_range blocks;
+	struct aero_range run;
 
-	if (ledger->is_inhibited || !take_ready(ledger, &blocks))
+	if (ledger->is_inhibited || !aero_ledger_take_ready(ledger, &run))
 		return false;
-	blocks = block_frames(ledger, blocks);
-	remove_pending(ledger, blocks);
-	discard(ledger, blocks);
+	remove_pending(ledger, run);
+	discard(ledger, run);
 	return true;
 }
 
@@ -582,9 +459,9 @@ static bool discard_runs(struct aero_ledger *ledger)
 		return false;
 	if (ledger->config.memory->backing.block_order)
 		keep_block(ledger, &runs[count - 1]);
-	if (is_any_ready(ledger)) {
+	if (aero_ledger_is_any_ready(ledger)) {
 		for (i = 0; i < count; i++)
-			forget_ready(ledger, runs[i]);
+			aero_ledger_forget_ready(ledger, runs[i]);
 	}
 	ledger->rest_cursor = 0;
 	for (i = 0; i < count; i++)
@@ -611,7 +488,7 @@ static bool discard_pages(struct aero_ledger *ledger)
 		if (pages.first + pages.count < ledger->rest_cursor)
 			ledger->rest_cursor = pages.first + pages.count;
 		aero_frame_set_remove(&ledger->pending, pages);
-		forget_ready(ledger, pages);
+		aero_ledger_forget_ready(ledger, pages);
 		discard(ledger, pages);
 		return true;
 	}

@@ -47,7 +47,7 @@ static enum aero_status apply(struct aero_vmware_host *host, const struct move *
 	if (move->is_lock)
 		status = aero_ledger_give_whole(&host->ledger, run, move->now_ns);
 	else
-		(void)aero_ledger_take(&host->ledger, run);
+		aero_ledger_take_whole(&host->ledger, run);
 	if (status != AERO_OK)
 		return status;
 	host->was_last_unlock = !move->is_lock;
@@ -194,6 +194,36 @@ static void refuse_malformed(struct aero_vmware_host *host, const struct move *m
 	put_status(move, i, host->entry[i], AERO_VMWARE_PPN_INVALID);
 }
 
+/* Entries that stand alone, where the ledger can take them simply; answers how many. */
+static unsigned int move_singles(struct aero_vmware_host *host, const struct move *move,
+				 unsigned int i, unsigned int count)
+{
+	const struct aero_vmware_host_ops *ops = host->config.ops;
+	bool has_runs = ops && ops->runs;
+	/* Good words are addresses. */
+	const uint64_t *at = &host->entry[i];
+	aero_gpa own = (move->own & ~(move->frames - 1)) << AERO_FRAME_SHIFT;
+	size_t n;
+	size_t done;
+
+	if (!move->is_lock || (ops && ops->judge))
+		return 0;
+	if (move->frames == 1)
+		n = aero_ledger_give_singles_at(&host->ledger, at, count - i, own, move->now_ns);
+	else
+		n = aero_ledger_give_blocks_at(&host->ledger, at, count - i, own, move->now_ns);
+	for (done = 0; has_runs && done < n; done++) {
+		struct aero_range run = { at[done] >> AERO_FRAME_SHIFT, move->frames };
+
+		ops->runs(host->config.ops_ctx, move->is_lock, run);
+	}
+	if (n) {
+		host->was_last_unlock = false;
+		count_moved(host, move, (unsigned int)n);
+	}
+	return (unsigned int)n;
+}
+
 static void move_entries(struct aero_vmware_host *host, const struct move *move, unsigned int count)
 {
 	/* Bits that are zero in a good entry: status, reserved, and of a block's frame number. */
@@ -210,6 +240,13 @@ static void move_entries(struct aero_vmware_host *host, const struct move *move,
 		}
 		/* What is whole steps away from a good entry is a good entry. */
 		n = find_run(host, move, i, count, &run);
+		if (n == 1) {
+			unsigned int singles = move_singles(host, move, i, count);
+
+			i += singles;
+			if (singles)
+				continue;
+		}
 		move_run(host, move, i, i + n, run);
 		i += n;
 	}

@@ -10,7 +10,7 @@
 
 #define WINDOW 90000
 #define TABLE (128ull * 32768)
-#define SEEDS 6
+#define SEEDS 12
 #define STEPS 400
 #define ROOM 64
 
@@ -136,6 +136,92 @@ static void insert_singles(struct fixture *b)
 	}
 }
 
+/* The same by address; now and then one of them is not to be taken, or is none of a frame. */
+static void insert_singles_at(struct fixture *b)
+{
+	struct aero_frame_set_pair pair = begin(b);
+	size_t count = 1 + below(b, 100);
+	size_t odd = below(b, 200);
+	aero_gpa not_this = below(b, 100) << 12;
+	aero_gpa at[100];
+	bool is_full;
+	size_t n;
+
+	for (size_t i = 0; i < count; i++)
+		at[i] = pick_frame(b) << 12 | (i == odd);
+	n = aero_frame_set_insert_singles_at(&pair, at, count, not_this, &is_full);
+	assert_true(n <= count && n <= odd);
+	for (size_t i = 0; i < n; i++) {
+		struct aero_range one = range(at[i] >> 12, 1);
+
+		assert_true(is_inside(b, one) && at[i] != not_this);
+		assert_int_equal(frame_model_insert(&b->whole_model, one), 1);
+		assert_int_equal(frame_model_insert(&b->part_model, one), 1);
+		assert_int_equal(fills_block(b, one.first), is_full && i + 1 == n);
+		if (i + 1 < count)
+			assert_true(at[i + 1] - at[i] + 4096 > 8192);
+	}
+}
+
+/* A block that the models know all of. */
+static aero_frame pick_block(struct fixture *b)
+{
+	aero_frame frame = pick_frame(b) & ~511ull;
+	aero_frame end = frame < WINDOW ? WINDOW : TABLE + WINDOW / 2;
+
+	if (frame >= WINDOW && frame < TABLE - WINDOW / 2)
+		frame += 512;
+	return frame + 512 > end ? frame - 512 : frame;
+}
+
+static void insert_blocks_at(struct fixture *b)
+{
+	struct aero_frame_set_pair pair = { .whole = &b->whole, .part = &b->part };
+	size_t count = 1 + below(b, 8);
+	aero_gpa not_this = below(b, 30) << 21;
+	aero_gpa at[8];
+	size_t n;
+
+	for (size_t i = 0; i < count; i++)
+		at[i] = (pick_block(b) << 12) + (below(b, 20) ? 0 : 4096);
+	n = aero_frame_set_insert_blocks_at(&pair, b->bounds, at, count, not_this);
+	assert_true(n <= count);
+	for (size_t i = 0; i < n; i++) {
+		struct aero_range block = range(at[i] >> 12, 512);
+
+		assert_true(is_inside(b, block) && at[i] != not_this && block.first % 512 == 0);
+		assert_int_equal(frame_model_insert(&b->whole_model, block), 512);
+		assert_int_equal(frame_model_insert(&b->part_model, block), 512);
+		if (i + 1 < count)
+			assert_true(at[i + 1] - at[i] + (1 << 21) > 2 << 21);
+	}
+}
+
+/* No block is whole from one to before another. */
+static void assert_none_whole(struct fixture *b, aero_frame from, aero_frame end)
+{
+	for (; from < end; from += 512)
+		assert_true(frame_model_count_in(&b->part_model, range(from, 512)) < 512);
+}
+
+/* All whole blocks that begin between two places, one answer after the other. */
+static void find_whole(struct fixture *b)
+{
+	aero_frame end = below(b, 4) ? pick_frame(b) : TABLE + WINDOW;
+	aero_frame at = below(b, 2) ? 0 : pick_block(b);
+	struct aero_range found;
+
+	while (aero_frame_set_next_whole(&b->part, at, end, &found)) {
+		assert_true(found.first >= at && found.first < end && found.count);
+		assert_int_equal(found.first % 512, 0);
+		assert_int_equal(found.count % 512, 0);
+		assert_none_whole(b, at, found.first);
+		assert_int_equal(frame_model_count_in(&b->part_model, found), found.count);
+		at = found.first + found.count;
+	}
+	assert_none_whole(b, at, end);
+}
+
 static void insert_run(struct fixture *b)
 {
 	struct aero_frame_set_pair pair = begin(b);
@@ -205,6 +291,11 @@ static void disturb(struct fixture *b)
 
 static void test_random_steps_agree_with_models(void **state)
 {
+	static void (*const actions[])(struct fixture * b) = {
+		insert_singles,	  insert_singles, insert_singles, insert_singles_at, insert_run,
+		insert_run,	  insert_run,	  insert_run,	  disturb,	     disturb,
+		insert_blocks_at, drain,	  find_whole,
+	};
 	uint64_t seed;
 
 	(void)state;
@@ -213,16 +304,7 @@ static void test_random_steps_agree_with_models(void **state)
 
 		print_message("# seed %llu\n", (unsigned long long)seed);
 		for (int step = 0; step < STEPS; step++) {
-			uint64_t choice = below(b, 10);
-
-			if (choice < 3)
-				insert_singles(b);
-			else if (choice < 7)
-				insert_run(b);
-			else if (choice < 9)
-				disturb(b);
-			else
-				drain(b);
+			actions[below(b, TEST_ARRAY_SIZE(actions))](b);
 			if (step % 20 == 0) {
 				frame_model_compare(&b->whole_model, &b->whole);
 				frame_model_compare(&b->part_model, &b->part);

@@ -312,6 +312,43 @@ static void test_without_nodes_blocks_are_pinned_and_nothing_is_lost(void **stat
 
 /* Batches ----------------------------------------------------------------------------------- */
 
+/* Blocks of both sizes, none beside the one before, come, are discarded, go, and come again. */
+static void test_blocks_in_any_order(void **state)
+{
+	struct vmware_host_rig *rig = *state;
+	static const struct {
+		uint32_t lock, unlock;
+		uint64_t frames, of;
+		unsigned int count;
+	} sizes[] = {
+		{ CMD(BATCHED_LOCK), CMD(BATCHED_UNLOCK), 1, 512, 300 },
+		{ CMD(BATCHED_2M_LOCK), CMD(BATCHED_2M_UNLOCK), 512, 126, 110 },
+	};
+
+	for (unsigned int n = 0; n < 6; n++) {
+		const unsigned int count = sizes[n % 2].count;
+		const uint64_t frames = sizes[n % 2].frames;
+
+		for (unsigned int i = 0; i < count; i++) {
+			uint64_t frame = 1024 + i * 37ull % sizes[n % 2].of * frames;
+
+			vmware_host_rig_put(rig, i, frame << 12);
+		}
+		assert_int_equal(call(rig, sizes[n % 2].lock, VMWARE_RIG_PAGE, count), 0);
+		case_check(rig);
+		if (n < 4) {
+			vmware_host_rig_run(rig);
+			case_pass(rig, AERO_LEDGER_IDLE_NS_DEFAULT);
+			assert_int_equal(case_report(rig).pending_frames, 0);
+		}
+		assert_int_equal(case_report(rig).actual_frames, count * frames);
+		assert_int_equal(call(rig, sizes[n % 2].unlock, VMWARE_RIG_PAGE, count), 0);
+		assert_int_equal(case_report(rig).actual_frames, 0);
+		case_check(rig);
+	}
+	assert_int_equal(rig->host.discarded_frames, 2 * (300 + 110 * 512));
+}
+
 /* A word that is good, or nearly so. */
 static uint64_t random_word(struct test_random *random, uint64_t frames, uint64_t near)
 {
@@ -389,6 +426,7 @@ int main(void)
 		CASE(test_policy_refuses_single_blocks, NULL),
 		CASE(test_policy_cannot_answer_what_is_no_status_of_a_block, NULL),
 		CASE(test_entries_are_read_once, NULL),
+		CASE(test_blocks_in_any_order, NULL),
 		CASE(test_without_nodes_blocks_are_pinned_and_nothing_is_lost, NULL),
 		cmocka_unit_test_prestate(test_random_batches_agree_with_the_model, NULL),
 		cmocka_unit_test_prestate(test_random_batches_agree_with_the_model, &huge),

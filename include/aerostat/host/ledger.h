@@ -85,6 +85,7 @@ struct aero_ledger {
 	struct aero_frame_set returned;
 	struct aero_range ready_run; /* of blocks: frame number >> block_order */
 	struct aero_frame_set ready; /* of those that are no neighbours of the run */
+	struct aero_range whole;     /* where whole blocks are pending that were not noted */
 	struct aero_range ram;	     /* the last answer of memory->is_ram() */
 	struct aero_ledger_counters counters;
 	uint64_t given_ns;   /* when the last frame came that is pending */
