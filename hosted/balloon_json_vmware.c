@@ -79,15 +79,6 @@ json_t *aero_vmware_json_counters(const struct aero_vmware_host *host,
 
 /* Words --------------------------------------------------------------------------------------- */
 
-const char *aero_vmware_capability_name(unsigned int bit)
-{
-	static const char *const names[] = {
-		NULL, "basic", "batched", "batched_2m", "signalled_wakeup", "64_bit_target",
-	};
-
-	return bit < sizeof(names) / sizeof(names[0]) ? names[bit] : NULL;
-}
-
 json_t *aero_vmware_json_capabilities(uint32_t capabilities)
 {
 	json_t *list = json_array();

@@ -10,6 +10,7 @@
 #include <aerostat/host/vmware.h>
 
 #include "hosted/balloon_json_parts.h"
+#include "hosted/capability_text.h"
 
 /* Of the host's events and of the connection; ends with NULL. */
 extern const char *const aero_vmware_event_names[];
@@ -59,18 +60,6 @@ json_t *aero_vmware_json_counters(const struct aero_vmware_host *host,
  * Source:  docs/control.md.
  */
 json_t *aero_vmware_json_capabilities(uint32_t capabilities);
-
-/**
- * aero_vmware_capability_name() - The name of a capability.
- * @bit: Its number.
- *
- * Shape:   such as "batched_2m"; NULL where it has none.
- * Owner:   static storage.
- * Errors:  none.
- * Context: any.
- * Source:  docs/control.md.
- */
-const char *aero_vmware_capability_name(unsigned int bit);
 
 /**
  * aero_vmware_event_index() - Which event it is.

@@ -9,7 +9,7 @@
 
 #include "commands.h"
 #include "hosted/balloon_json_text.h"
-#include "hosted/balloon_json_vmware.h"
+#include "hosted/capability_text.h"
 #include "hosted/feature_text.h"
 #include "hosted/size_text.h"
 #include "options.h"
@@ -97,7 +97,8 @@ static const char help[] =
 	"  --memory-dir DIR   where guest memory lies (/dev/shm); a tmpfs with huge=always\n"
 	"                     backs it with huge pages\n"
 	"With --guest vmware only:\n"
-	"  --capabilities LIST  the most to grant: basic, batched, batched_2m, 64_bit_target\n"
+	"  --capabilities LIST  the most to grant, of basic, batched, batched_2m,\n"
+	"                     signalled_wakeup (QEMU rings no doorbell), 64_bit_target\n"
 	"\n"
 	"Guests:\n";
 
@@ -166,37 +167,14 @@ static bool read_guest(const char *text, const struct run_kind **out)
 	return false;
 }
 
-static bool read_capability(const char *name, size_t length, uint32_t *capabilities)
-{
-	unsigned int bit;
-
-	for (bit = 0; bit < 32; bit++) {
-		const char *known = aero_vmware_capability_name(bit);
-
-		if (known && strlen(known) == length && !strncmp(known, name, length)) {
-			*capabilities |= 1u << bit;
-			return true;
-		}
-	}
-	aero_usage_error("run", "--capabilities: there is no \"%.*s\"", (int)length, name);
-	return false;
-}
-
 static bool read_capabilities(const char *text, uint32_t *out)
 {
-	size_t length;
+	struct aero_error error;
 
-	for (*out = 0; *text; text += length + (text[length] == ',')) {
-		length = strcspn(text, ",");
-		if (!read_capability(text, length, out))
-			return false;
-	}
-	/* Blocks are named in batches; without frames to move there is no balloon. */
-	if (*out & AERO_VMWARE_CAP_BATCHED_2M && !(*out & AERO_VMWARE_CAP_BATCHED)) {
-		aero_usage_error("run", "--capabilities: batched_2m needs batched");
-		return false;
-	}
-	return true;
+	if (aero_vmware_capability_list_parse(text, out, &error) == AERO_OK)
+		return true;
+	aero_usage_error("run", "--capabilities: %s", error.text);
+	return false;
 }
 
 static bool read_number(const char *option, const char *text, uint32_t *out)
@@ -468,7 +446,8 @@ int command_run(int argc, char **argv)
 	struct request request = {
 		.options = {
 			.kind = run_kinds[0],
-			.capabilities = AERO_VMWARE_HOST_CAPABILITIES,
+			.capabilities = AERO_VMWARE_CAP_BASIC | AERO_VMWARE_CAP_BATCHED |
+					AERO_VMWARE_CAP_BATCHED_2M | AERO_VMWARE_CAP_64_BIT_TARGET,
 			.features = aero_virtio_balloon_host_features(),
 			.timeout_ms = DEFAULT_TIMEOUT_S * 1000,
 			.hold_ms = isatty(STDERR_FILENO) ? 1000 : 0,
