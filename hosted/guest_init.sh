@@ -5,6 +5,9 @@
 # one command a line, "NUMBER COMMAND [ARGUMENT]". Every command is answered by exactly one line,
 # "AEROSTAT ok NUMBER [key=value ...]" or "AEROSTAT error NUMBER TEXT". See guest_console.h.
 #
+# What depends on the machine is in /machine, one of guest_machine_*.sh: its $console, what lines
+# about its balloon have in common in the kernel's log ($hint), prepare_machine(), find_driver().
+#
 # A process costs 10 ms in User Mode Linux and each byte that "read" takes from a file 0.1 ms, so
 # short files are read by the shell and long ones by a program. Functions leave their result in
 # $answer instead of printing it, which would take a process again.
@@ -22,8 +25,9 @@ prepare() {
 	mount -t tmpfs -o size=100% tmpfs /mnt
 	# Memory is to run out in use, not when it is asked for.
 	echo 1 >/proc/sys/vm/overcommit_memory
-	exec </dev/tty1 >/dev/tty1 2>&1
+	exec <$console >$console 2>&1
 	stty raw -echo
+	prepare_machine
 	# Random content: no page is zero, and no two pages of a chunk are the same.
 	dd if=/dev/urandom of=/p bs=1M count=4 2>/dev/null
 	insert_modules
@@ -43,20 +47,6 @@ remove_modules() {
 	for name in $reversed; do
 		rmmod "$name" || return 1
 	done
-}
-
-# driver=absent: no balloon device; unbound: a device without driver; bound: all is well.
-find_driver() {
-	driver=absent
-	features=
-	for device in /sys/bus/virtio/devices/*; do
-		[ -r "$device/device" ] && read -r id <"$device/device" || continue
-		[ "$id" = 0x0005 ] || continue
-		driver=unbound
-		read -r features <"$device/features"
-		[ -e "$device/driver" ] && driver=bound
-	done
-	answer="driver=$driver${features:+ features=$features}"
 }
 
 find_memory() {
@@ -215,11 +205,12 @@ obey() {
 	fi
 }
 
+. /machine
 prepare
 find_driver
 ready=$answer
 # What the kernel said about the device is the host's best hint where there is no driver on it.
-[ "$driver" = bound ] || dmesg | grep -i virtio
+[ "$driver" = bound ] || dmesg | grep -i "$hint"
 find_memory
 read -r release </proc/sys/kernel/osrelease
 echo "AEROSTAT ready kernel=$release $ready $answer"

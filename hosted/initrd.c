@@ -3,6 +3,7 @@
 #include "hosted/capture.h"
 #include "hosted/cpio.h"
 #include "hosted/guest_init.h"
+#include "hosted/guest_kernel.h"
 #include "hosted/module_tree.h"
 
 #include <elf.h>
@@ -18,8 +19,18 @@
 #define DEFAULT_KERNEL "linux.uml"
 #define DEFAULT_MODULES "/usr/lib/uml/modules"
 #define DEFAULT_BUSYBOX "/bin/busybox"
-#define DRIVER "virtio_balloon"
+#define UML_DRIVER "virtio_balloon"
+#define VMWARE_DRIVER "vmw_balloon"
+#define VMWARE_MODULE "kernel/drivers/misc/vmw_balloon.ko"
 #define ASK_TIMEOUT_MS 5000
+
+/* What goes into the archive, by machine. */
+struct source {
+	const char *driver;
+	char modules[AERO_GUEST_KERNEL_PATH];
+	const unsigned char *machine; /* text of guest_machine_*.sh */
+	size_t machine_len;
+};
 
 /* Makes a path absolute: the kernel will run in another directory. */
 static bool make_absolute(const char *path, char *out, size_t size)
@@ -207,7 +218,7 @@ static void module_name(const char *path, char *out, size_t size)
 }
 
 /* Adds the modules and the file "modules/order", one name a line, the first to load first. */
-static enum aero_status add_modules(struct aero_cpio *cpio, const char *directory,
+static enum aero_status add_modules(struct aero_cpio *cpio, const struct source *source,
 				    struct aero_initrd_info *info, struct aero_error *error)
 {
 	struct aero_module_list list = { 0 };
@@ -216,7 +227,8 @@ static enum aero_status add_modules(struct aero_cpio *cpio, const char *director
 	size_t used = 0;
 
 	if (!info->is_built_in)
-		status = aero_module_tree_find(directory, info->release, DRIVER, &list, error);
+		status = aero_module_tree_find(source->modules, info->release, source->driver,
+					       &list, error);
 	for (size_t i = 0; status == AERO_OK && i < list.count; i++) {
 		char name[120];
 
@@ -240,7 +252,7 @@ static enum aero_status add_skeleton(struct aero_cpio *cpio)
 		uint32_t minor;
 	} nodes[] = {
 		{ "dev/console", 5, 1 }, { "dev/null", 1, 3 }, { "dev/zero", 1, 5 },
-		{ "dev/urandom", 1, 9 }, { "dev/tty1", 4, 1 },
+		{ "dev/urandom", 1, 9 }, { "dev/tty1", 4, 1 }, { "dev/ttyS1", 4, 65 },
 	};
 	enum aero_status status = AERO_OK;
 
@@ -255,23 +267,27 @@ static enum aero_status add_skeleton(struct aero_cpio *cpio)
 }
 
 static enum aero_status fill(struct aero_cpio *cpio, const struct aero_initrd_config *config,
-			     struct aero_initrd_info *info, struct aero_error *error)
+			     const struct source *source, struct aero_initrd_info *info,
+			     struct aero_error *error)
 {
 	enum aero_status status = add_skeleton(cpio);
 
 	if (status == AERO_OK)
+		status =
+			aero_cpio_file(cpio, "machine", 0644, source->machine, source->machine_len);
+	if (status == AERO_OK)
 		status = add_busybox(cpio, config->busybox ? config->busybox : DEFAULT_BUSYBOX,
 				     error);
 	if (status == AERO_OK)
-		status = add_modules(cpio, config->modules ? config->modules : DEFAULT_MODULES,
-				     info, error);
+		status = add_modules(cpio, source, info, error);
 	if (status == AERO_OK)
 		status = aero_cpio_finish(cpio);
 	return status;
 }
 
 static enum aero_status write_archive(const struct aero_initrd_config *config, const char *path,
-				      struct aero_initrd_info *info, struct aero_error *error)
+				      const struct source *source, struct aero_initrd_info *info,
+				      struct aero_error *error)
 {
 	struct aero_cpio cpio;
 	enum aero_status status;
@@ -286,7 +302,7 @@ static enum aero_status write_archive(const struct aero_initrd_config *config, c
 		return status;
 	}
 	aero_cpio_init(&cpio, out);
-	status = fill(&cpio, config, info, error);
+	status = fill(&cpio, config, source, info, error);
 	if (status == AERO_EIO && ferror(out))
 		aero_error_set(error, status, "cannot write %s: %s", path, strerror(errno));
 	if (fclose(out) && status == AERO_OK)
@@ -295,18 +311,64 @@ static enum aero_status write_archive(const struct aero_initrd_config *config, c
 	return status;
 }
 
-enum aero_status aero_initrd_build(const struct aero_initrd_config *config, const char *path,
-				   struct aero_initrd_info *out_info, struct aero_error *error)
+static enum aero_status find_uml(const struct aero_initrd_config *config, struct source *out,
+				 struct aero_initrd_info *info, struct aero_error *error)
 {
 	enum aero_status status;
 
-	memset(out_info, 0, sizeof(*out_info));
-	status = find_kernel(config->kernel ? config->kernel : DEFAULT_KERNEL, out_info, error);
+	*out = (struct source){
+		.driver = UML_DRIVER,
+		.machine = aero_guest_machine_uml,
+		.machine_len = aero_guest_machine_uml_len,
+	};
+	snprintf(out->modules, sizeof(out->modules), "%s", DEFAULT_MODULES);
+	status = find_kernel(config->kernel ? config->kernel : DEFAULT_KERNEL, info, error);
 	if (status == AERO_OK)
-		status = ask_release(out_info, error);
+		status = ask_release(info, error);
 	if (status == AERO_OK)
-		status = ask_config(out_info, error);
-	if (status == AERO_OK)
-		status = write_archive(config, path, out_info, error);
+		status = ask_config(info, error);
 	return status;
+}
+
+static enum aero_status find_vmware(const struct aero_initrd_config *config, struct source *out,
+				    struct aero_initrd_info *info, struct aero_error *error)
+{
+	struct aero_guest_kernel kernel;
+	enum aero_status status;
+
+	*out = (struct source){
+		.driver = VMWARE_DRIVER,
+		.machine = aero_guest_machine_vmware,
+		.machine_len = aero_guest_machine_vmware_len,
+	};
+	if (config->kernel)
+		status = aero_guest_kernel_read(config->kernel, &kernel, error);
+	else
+		status = aero_guest_kernel_find(VMWARE_MODULE, &kernel, error);
+	if (status != AERO_OK)
+		return status;
+	snprintf(info->kernel, sizeof(info->kernel), "%s", kernel.path);
+	snprintf(info->release, sizeof(info->release), "%s", kernel.release);
+	snprintf(out->modules, sizeof(out->modules), "%s", kernel.modules);
+	return AERO_OK;
+}
+
+enum aero_status aero_initrd_build(const struct aero_initrd_config *config, const char *path,
+				   struct aero_initrd_info *out_info, struct aero_error *error)
+{
+	struct source source;
+	enum aero_status status;
+
+	memset(out_info, 0, sizeof(*out_info));
+	if (config->machine == AERO_INITRD_VMWARE)
+		status = find_vmware(config, &source, out_info, error);
+	else
+		status = find_uml(config, &source, out_info, error);
+	if (status != AERO_OK)
+		return status;
+	if (config->modules && (size_t)snprintf(source.modules, sizeof(source.modules), "%s",
+						config->modules) >= sizeof(source.modules))
+		return aero_error_set(error, AERO_ENOSPC, "the path %s is too long",
+				      config->modules);
+	return write_archive(config, path, &source, out_info, error);
 }

@@ -31,7 +31,7 @@ struct aero_initrd_config {
 };
 
 struct aero_initrd_info {
-	char kernel[512]; /* path of the kernel program, absolute */
+	char kernel[512]; /* path of the kernel, absolute */
 	char release[80]; /* what the kernel calls itself, as `uname -r` prints it */
 	bool is_built_in; /* the balloon driver is part of the kernel */
 	size_t module_count;
@@ -44,16 +44,16 @@ struct aero_initrd_info {
  * @out_info: What was found out about the kernel.
  * @error:    The story of a failure, or NULL.
  *
- * Shape:   a newc cpio archive of about 2 MiB, readable by the owner only. The kernel is asked for
- *          its version and configuration (`--version`, `--showconfig`), so that a file that is no
- *          UML kernel, or one without virtio or balloon support, is found here and not by a guest
- *          that stays silent.
+ * Shape:   a newc cpio archive of about 2 MiB, readable by the owner only. A UML kernel is asked
+ *          for its version and configuration (`--version`, `--showconfig`), so that a file that is
+ *          none, or one without virtio or balloon support, is found here and not by a guest that
+ *          stays silent. A bzImage tells its version only.
  * Owner:   the file at @path is the caller's, also the incomplete one after a failure.
  * Errors:  AERO_EIO (a file is missing, unreadable or the wrong kind; the text names it and the
  *          package that has it), AERO_ENOTSUP (the kernel lacks what the guest needs),
  *          AERO_ENOMEM, AERO_ENOSPC, AERO_ETIMEDOUT (the kernel did not answer).
  * Context: sleep; blocks on files and short-lived programs: some 30 ms.
- * Source:  Debian 12's user-mode-linux; kernels from 6.1.
+ * Source:  Debian 12's user-mode-linux and linux-image-amd64; kernels from 6.1.
  */
 enum aero_status aero_initrd_build(const struct aero_initrd_config *config, const char *path,
 				   struct aero_initrd_info *out_info, struct aero_error *error);

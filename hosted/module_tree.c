@@ -10,6 +10,16 @@
 
 static const char *const endings[] = { ".ko", ".ko.xz", ".ko.zst", ".ko.gz" };
 
+/* What a flat directory does not tell: needed modules, the first to load first. */
+static const struct {
+	const char *module;
+	const char *needed;
+} flat_needs[] = {
+	{ "virtio_balloon", "virtio" },
+	{ "virtio_balloon", "virtio_ring" },
+	{ "vmw_balloon", "vmw_vmci" },
+};
+
 static bool join(char *out, size_t size, const char *directory, const char *rest)
 {
 	return (size_t)snprintf(out, size, "%s/%s", directory, rest) < size;
@@ -133,8 +143,9 @@ enum aero_status aero_module_tree_find(const char *directory, const char *releas
 		return find_in_dep(directory, name, out_list, error);
 	if (join(versioned, sizeof(versioned), directory, release) && has_dep(versioned))
 		return find_in_dep(versioned, name, out_list, error);
-	find_flat(directory, "virtio", out_list);
-	find_flat(directory, "virtio_ring", out_list);
+	for (size_t i = 0; i < sizeof(flat_needs) / sizeof(flat_needs[0]); i++)
+		if (strcmp(flat_needs[i].module, name) == 0)
+			find_flat(directory, flat_needs[i].needed, out_list);
 	if (find_flat(directory, name, out_list))
 		return AERO_OK;
 	return aero_error_set(

@@ -3,7 +3,7 @@
 #define AEROSTAT_HOSTED_MODULE_TREE_H
 
 /*
- * Kernel modules of a guest as they lie on the host: which files make up virtio_balloon, in the
+ * Kernel modules of a guest as they lie on the host: which files make up a balloon driver, in the
  * order in which they must be loaded, and their content whatever they are compressed with.
  */
 
@@ -29,8 +29,9 @@ struct aero_module_list {
  * @out_list:  The files in the order of loading.
  * @error:     The story of a failure, or NULL.
  *
- * Shape:   in a flat directory the dependencies are those files of virtio and virtio_ring that
- *          exist in it. Modules that modules.dep does not name are built into the kernel.
+ * Shape:   in a flat directory the dependencies are those that exist in it: virtio and virtio_ring
+ *          of virtio_balloon, vmw_vmci of vmw_balloon. Modules that modules.dep does not name are
+ *          built into the kernel.
  * Owner:   @out_list is the caller's, and undefined after a failure.
  * Errors:  AERO_EIO (no such directory or file, the text names it), AERO_ENOSPC (path too long or
  *          too many dependencies).

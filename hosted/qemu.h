@@ -6,39 +6,22 @@
  * A real Linux in QEMU without hardware virtualisation, that takes QEMU for VMware; a talk with its
  * init, its memory, and its debugger's end, which is what vmware_bridge.h needs.
  *
- * Life: start -> ready (again after each reboot of the guest) -> ended. ended always comes, once,
- * and when it does no process, file or socket of the guest is left; see keeper.h for how.
+ * Life: start -> ready -> ended. ended always comes, once, and when it does no process, file or
+ * socket of the guest is left; see keeper.h for how. A guest that reboots ends.
  *
  * The guest loads vmw_vmci and vmw_balloon by itself before it is ready. The text of ready has
  *     driver=bound text=0x... text_bytes=...
- * and after the commands "unload" and "load" (a driver that is loaded again lies elsewhere) their
- * answers have the same. "read /sys/kernel/debug/vmmemctl" is the driver's own account.
+ * and after the commands "unload" and "load" (a driver that is loaded again may lie elsewhere)
+ * their answers have the same. "read /sys/kernel/debug/vmmemctl" is the driver's own account.
  */
 
-#include "hosted/guest_console.h"
-#include "hosted/keeper.h"
-#include "hosted/scratch_dir.h"
+#include "hosted/guest_process.h"
 #include "hosted/vmware_bridge.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define AERO_QEMU_READY_TIMEOUT_MS 120000
-
-struct aero_qemu_events {
-	/* The guest obeys commands from now on. */
-	void (*ready)(void *ctx, const char *text);
-	/* A line of the kernel, of the guest's programs or of QEMU. */
-	void (*log)(void *ctx, const char *line);
-	/*
-	 * All is over, and the structure may be freed. AERO_OK: the guest was powered off.
-	 * AERO_EIO: QEMU could not be started. AERO_ETIMEDOUT: the guest was not ready in time.
-	 * AERO_EREFUSED: it is up without the balloon driver. AERO_EGONE: it panicked or was
-	 * killed. story->text tells it in one line.
-	 */
-	void (*ended)(void *ctx, const struct aero_error *story);
-	void *ctx;
-};
 
 struct aero_qemu_config {
 	const char *program;   /* NULL: qemu-system-x86_64 from PATH */
@@ -48,27 +31,24 @@ struct aero_qemu_config {
 	uint64_t memory_bytes; /* a multiple of 2 MiB */
 	/* For QEMU's own files; the keeper removes it at the end with all that is in it. */
 	const struct aero_scratch_dir *scratch;
+	/*
+	 * Both or none: where QEMU's debugger listens, and the file that backs the memory, for a
+	 * bridge in another process. Without them they are this process's alone, see
+	 * aero_qemu_bridge_config().
+	 */
+	const char *gdb_path;
+	const char *memory_path;
 	uint32_t ready_timeout_ms; /* 0: AERO_QEMU_READY_TIMEOUT_MS */
 	bool is_verbose;	   /* log all that the kernel says while it boots */
 };
 
 /* Private to qemu.c, public for its size. */
 struct aero_qemu {
-	struct aero_keeper keeper;
-	struct aero_guest_console console;
-	struct aero_line_reader log;
-	struct aero_guest_request power_off;
-	uv_timer_t timer;
-	uint32_t ready_timeout_ms;
-	unsigned int open_parts;
-	bool is_power_off_asked;
-	bool is_killed;
-	int gdb_fd;
+	struct aero_guest_process process;
+	struct aero_guest_process_events events;
+	uint64_t memory_bytes;
+	int gdb_fd; /* -1: given away */
 	int memory_fd;
-	char hint[256]; /* the line that tells most about its end */
-	bool is_hint_final;
-	struct aero_error story;
-	struct aero_qemu_events events;
 };
 
 /**
@@ -79,7 +59,8 @@ struct aero_qemu {
  * @events: What to call; copied. Every member is needed.
  * @error:  The story of a failure, or NULL.
  *
- * Shape:   answers at once; see events->ready and events->ended.
+ * Shape:   answers at once; see events->ready and events->ended. A guest that is up without the
+ *          balloon driver ends with AERO_EREFUSED.
  * Owner:   @qemu must stay in place until events->ended. After success the scratch directory is
  *          removed by the keeper; its owner still calls aero_scratch_dir_remove() to free it.
  * Errors:  AERO_EINVAL (a path does not fit on a command line, odd memory size), AERO_EIO (a file
@@ -90,7 +71,8 @@ struct aero_qemu {
  */
 enum aero_status aero_qemu_start(struct aero_qemu *qemu, uv_loop_t *loop,
 				 const struct aero_qemu_config *config,
-				 const struct aero_qemu_events *events, struct aero_error *error);
+				 const struct aero_guest_process_events *events,
+				 struct aero_error *error);
 
 /**
  * aero_qemu_bridge_config() - What a bridge needs to know of this guest.
@@ -100,8 +82,8 @@ enum aero_status aero_qemu_start(struct aero_qemu *qemu, uv_loop_t *loop,
  *
  * Shape:   for one bridge in the life of a guest; after later loads see aero_qemu_text().
  * Owner:   gdb_fd is the bridge's. memory_fd stays open until events->ended.
- * Errors:  AERO_ESTATE: the descriptor was given away already. AERO_EPROTO: @text does not say
- *          where the driver's code is.
+ * Errors:  AERO_ESTATE: the descriptor was given away already, or there is none. AERO_EPROTO:
+ *          @text does not say where the driver's code is.
  * Context: the loop's thread.
  * Source:  none.
  */
@@ -117,7 +99,7 @@ enum aero_status aero_qemu_bridge_config(struct aero_qemu *qemu, const char *tex
  * Owner:   a copy.
  * Errors:  AERO_EPROTO: it does not say so.
  * Context: any.
- * Source:  vmware_guest_init.sh.
+ * Source:  guest_machine_vmware.sh.
  */
 enum aero_status aero_qemu_text(const char *text, struct aero_vmware_bridge_text *out_text);
 
@@ -125,7 +107,7 @@ enum aero_status aero_qemu_text(const char *text, struct aero_vmware_bridge_text
  * aero_qemu_console() - Where to send commands.
  * @qemu: Started guest.
  *
- * Shape:   accepts commands from the first events->ready to events->ended.
+ * Shape:   accepts commands from events->ready to events->ended.
  * Owner:   part of @qemu.
  * Errors:  none.
  * Context: the loop's thread.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A real Linux in User Mode Linux, started and led through build/tests/real/uml_guest."""
+"""A real Linux in User Mode Linux, started and led through build/tests/real/guest_launcher."""
 
 import os
 import queue
@@ -12,7 +12,7 @@ import unittest
 from daemon import BUILD, PATIENCE, until
 from device_case import DeviceCase
 
-LAUNCHER = os.path.join(BUILD, "tests", "real", "uml_guest")
+LAUNCHER = os.path.join(BUILD, "tests", "real", "guest_launcher")
 UML = shutil.which("linux.uml", path=os.environ.get("PATH", "") + ":/usr/bin")
 MIB = 1 << 20
 FRAME = 4096

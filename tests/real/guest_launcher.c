@@ -3,8 +3,11 @@
 /*
  * A real Linux guest, led by lines: for tests in other languages.
  *
- *     uml_guest --memory 256M --socket PATH [--memory-dir DIR] [--append TEXT]
- *               [--kernel FILE --modules DIR] [--verbose]
+ *     guest_launcher --memory 256M --socket PATH [--memory-dir DIR] [--append TEXT]
+ *                    [--kernel FILE --modules DIR] [--verbose]
+ *     guest_launcher --vmware --memory 256M --gdb PATH --memory-file PATH [--append TEXT] ...
+ *
+ * The first is User Mode Linux with a vhost-user back end, the second QEMU for a bridge.
  *
  * Each line of standard input is a command of guest_console.h, or
  *     !poweroff     ask the guest to power off, kill it after a while
@@ -14,8 +17,8 @@
  *
  * Lines of standard output:
  *     scratch PATH  the guest's own directory, part of its command line; gone at the end
- *     pid NUMBER    of its kernel; comes before ready
- *     ready TEXT    the guest obeys; again after each reboot
+ *     pid NUMBER    of its kernel, or of QEMU; comes before ready
+ *     ready TEXT    the guest obeys; of UML again after each reboot
  *     answer TEXT   to the first command that has none yet
  *     failed TEXT   the same, where the command failed
  *     log TEXT      what the kernel or its programs said
@@ -23,6 +26,7 @@
  */
 
 #include "hosted/initrd.h"
+#include "hosted/qemu.h"
 #include "hosted/size_text.h"
 #include "hosted/uml.h"
 
@@ -38,6 +42,8 @@
 struct launcher {
 	uv_loop_t loop;
 	struct aero_uml uml;
+	struct aero_qemu qemu;
+	struct aero_guest_process *process; /* of one of these */
 	struct aero_line_reader input;
 	struct aero_scratch_dir scratch;
 	bool has_ended;
@@ -47,6 +53,7 @@ struct launcher {
 struct settings {
 	struct aero_initrd_config initrd;
 	struct aero_uml_config uml;
+	struct aero_qemu_config qemu;
 };
 
 __attribute__((format(printf, 2, 3))) static void say(const char *word, const char *format, ...)
@@ -74,8 +81,8 @@ static void ask(struct launcher *launcher, const char *command)
 
 	if (!request)
 		abort();
-	status = aero_guest_console_ask(aero_uml_console(&launcher->uml), request, command,
-					ANSWER_MS, on_answer, request);
+	status = aero_guest_console_ask(&launcher->process->console, request, command, ANSWER_MS,
+					on_answer, request);
 	if (status == AERO_OK)
 		return;
 	free(request);
@@ -89,9 +96,9 @@ static void on_line(void *ctx, const char *line)
 	if (launcher->has_ended)
 		return;
 	if (!strcmp(line, "!kill"))
-		aero_uml_kill(&launcher->uml);
+		aero_guest_process_kill(launcher->process);
 	else if (!strcmp(line, "!poweroff"))
-		aero_uml_power_off(&launcher->uml, POWER_OFF_MS);
+		aero_guest_process_power_off(launcher->process, POWER_OFF_MS);
 	else
 		ask(launcher, line);
 }
@@ -101,7 +108,7 @@ static void on_input_end(void *ctx)
 	struct launcher *launcher = ctx;
 
 	if (!launcher->has_ended)
-		aero_uml_kill(&launcher->uml);
+		aero_guest_process_kill(launcher->process);
 }
 
 static void on_input_closed(void *ctx)
@@ -113,7 +120,7 @@ static void on_ready(void *ctx, const char *text)
 {
 	struct launcher *launcher = ctx;
 
-	say("pid", "%d", (int)launcher->uml.process.keeper.child);
+	say("pid", "%d", (int)launcher->process->keeper.child);
 	say("ready", "%s", text);
 }
 
@@ -137,7 +144,8 @@ static void on_ended(void *ctx, const struct aero_error *story)
 static enum aero_status start(struct launcher *launcher, const struct settings *settings,
 			      struct aero_error *error)
 {
-	struct aero_uml_config config = settings->uml;
+	struct aero_uml_config uml = settings->uml;
+	struct aero_qemu_config qemu = settings->qemu;
 	const struct aero_guest_process_events events = {
 		.ready = on_ready, .log = on_log, .ended = on_ended, .ctx = launcher
 	};
@@ -149,10 +157,15 @@ static enum aero_status start(struct launcher *launcher, const struct settings *
 	status = aero_initrd_build(&settings->initrd, initrd, &info, error);
 	if (status != AERO_OK)
 		return status;
-	config.kernel = info.kernel;
-	config.initrd = initrd;
-	config.scratch = &launcher->scratch;
-	return aero_uml_start(&launcher->uml, &launcher->loop, &config, &events, error);
+	uml.kernel = qemu.kernel = info.kernel;
+	uml.initrd = qemu.initrd = initrd;
+	uml.scratch = qemu.scratch = &launcher->scratch;
+	if (settings->initrd.machine == AERO_INITRD_VMWARE) {
+		launcher->process = &launcher->qemu.process;
+		return aero_qemu_start(&launcher->qemu, &launcher->loop, &qemu, &events, error);
+	}
+	launcher->process = &launcher->uml.process;
+	return aero_uml_start(&launcher->uml, &launcher->loop, &uml, &events, error);
 }
 
 static int run(const struct settings *settings)
@@ -188,8 +201,17 @@ static bool read_option(int option, struct settings *out)
 	case 'd':
 		out->uml.memory_directory = optarg;
 		return true;
+	case 'g':
+		out->qemu.gdb_path = optarg;
+		return true;
+	case 'f':
+		out->qemu.memory_path = optarg;
+		return true;
+	case 'w':
+		out->initrd.machine = AERO_INITRD_VMWARE;
+		return true;
 	case 'a':
-		out->uml.append = optarg;
+		out->uml.append = out->qemu.append = optarg;
 		return true;
 	case 'k':
 		out->initrd.kernel = optarg;
@@ -198,12 +220,12 @@ static bool read_option(int option, struct settings *out)
 		out->initrd.modules = optarg;
 		return true;
 	case 'v':
-		out->uml.is_verbose = true;
+		out->uml.is_verbose = out->qemu.is_verbose = true;
 		return true;
 	case 'm':
 		if (aero_size_parse(optarg, &size, &error) != AERO_OK)
 			return false;
-		out->uml.memory_bytes = aero_size_bytes(&size, 0);
+		out->uml.memory_bytes = out->qemu.memory_bytes = aero_size_bytes(&size, 0);
 		return true;
 	}
 	return false;
@@ -215,13 +237,19 @@ int main(int argc, char **argv)
 		{ "socket", required_argument, NULL, 's' },
 		{ "memory", required_argument, NULL, 'm' },
 		{ "memory-dir", required_argument, NULL, 'd' },
+		{ "vmware", no_argument, NULL, 'w' },
+		{ "gdb", required_argument, NULL, 'g' },
+		{ "memory-file", required_argument, NULL, 'f' },
 		{ "append", required_argument, NULL, 'a' },
 		{ "kernel", required_argument, NULL, 'k' },
 		{ "modules", required_argument, NULL, 'o' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct settings settings = { .uml.memory_bytes = 256 << 20 };
+	struct settings settings = {
+		.uml.memory_bytes = 256 << 20,
+		.qemu.memory_bytes = 256 << 20,
+	};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
