@@ -18,10 +18,14 @@ static bool is_block_valid(const struct aero_frame_set_entry *e, unsigned int b,
 	unsigned int held = 0;
 	unsigned int w;
 
+	if (!aero_frame_set_is_mixed(e, b)) {
+		*count += e->full >> b & 1 ? BLOCK_FRAMES : 0;
+		return true;
+	}
 	for (w = b * BLOCK_WORDS; w < (b + 1) * BLOCK_WORDS; w++)
-		held += aero_popcount(aero_frame_set_word(e, w));
+		held += aero_popcount(e->leaf[w]);
 	*count += held;
-	return (e->any >> b & 1) == (held > 0) && (e->full >> b & 1) == (held == BLOCK_FRAMES);
+	return e->any >> b & 1 && held && held < BLOCK_FRAMES;
 }
 
 static bool is_leaf_valid(const struct aero_frame_set_entry *e)

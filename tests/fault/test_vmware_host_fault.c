@@ -13,13 +13,9 @@
 
 static void check(struct vmware_host_rig *rig)
 {
-	const struct aero_ledger_counters *c = &rig->dev.ledger.counters;
-
 	(void)vmware_host_rig_check(rig);
 	assert_string_equal(rig->problem, "");
-	/* What is in the balloon was discarded, or waits, or nobody could. */
 	assert_true(aero_ledger_pending(&rig->dev.ledger) <= rig->held_count);
-	assert_true(c->discard_asked_bytes >> 12 <= c->given);
 }
 
 static void pass(struct vmware_host_rig *rig, uint64_t ns)
@@ -29,20 +25,20 @@ static void pass(struct vmware_host_rig *rig, uint64_t ns)
 	check(rig);
 }
 
-/* Frames in order and in none, across the ends of leaves, blocks (two twice), and some back. */
+/* Frames in order and in none, across the ends of leaves, blocks (two refused), and some back. */
 static void move(struct vmware_host_rig *rig, uint64_t shift)
 {
 	(void)vmware_host_rig_batch(rig, AERO_VMWARE_CMD_BATCHED_LOCK, 32768 - 200 + shift, 1, 500);
 	check(rig);
 	(void)vmware_host_rig_batch(rig, AERO_VMWARE_CMD_BATCHED_LOCK, 3000 + shift, 7, 30);
 	check(rig);
-	(void)vmware_host_rig_batch(rig, AERO_VMWARE_CMD_BATCHED_2M_LOCK, 36864, 512, 20);
-	(void)vmware_host_rig_batch(rig, AERO_VMWARE_CMD_BATCHED_2M_LOCK, 16384, 1536, 16);
+	(void)vmware_host_rig_batch(rig, AERO_VMWARE_CMD_BATCHED_2M_LOCK, 36864, 512, 6);
+	(void)vmware_host_rig_batch(rig, AERO_VMWARE_CMD_BATCHED_2M_LOCK, 24576, 2048, 7);
 	check(rig);
 	(void)vmware_host_rig_call(rig, AERO_VMWARE_CMD_LOCK, 60001, 1);
 	pass(rig, 0);
 	(void)vmware_host_rig_batch(rig, AERO_VMWARE_CMD_BATCHED_UNLOCK, 32768 - 100, 1, 300);
-	(void)vmware_host_rig_batch(rig, AERO_VMWARE_CMD_BATCHED_2M_UNLOCK, 37888, 1024, 4);
+	(void)vmware_host_rig_batch(rig, AERO_VMWARE_CMD_BATCHED_2M_UNLOCK, 37888, 1024, 2);
 	(void)vmware_host_rig_call(rig, AERO_VMWARE_CMD_UNLOCK, 3007 + shift, 1);
 	check(rig);
 }
@@ -100,7 +96,7 @@ static void recover(struct vmware_host_rig *rig)
 	assert_int_equal(rig->host.live_nodes, 0);
 	move(rig, 0);
 	pass(rig, IDLE);
-	assert_int_equal(rig->held_count, 500 + 30 + 34 * 512 + 1 - 300 - 4 * 512 - 1);
+	assert_int_equal(rig->held_count, 500 + 30 + 11 * 512 + 1 - 300 - 2 * 512 - 1);
 }
 
 /* Answers whether a fault was met. */

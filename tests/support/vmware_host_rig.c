@@ -179,8 +179,10 @@ static void lose_all(struct vmware_host_rig *rig)
 {
 	struct aero_range all = { 0, rig->options.frames };
 
-	memset(rig->held, 0, (size_t)rig->options.frames);
-	host_double_clear(&rig->host, all, HOST_DOUBLE_MAY);
+	if (rig->held_count) {
+		memset(rig->held, 0, (size_t)rig->options.frames);
+		host_double_clear(&rig->host, all, HOST_DOUBLE_MAY);
+	}
 	rig->held_count = 0;
 	rig->caps = 0;
 	rig->is_live = false;
@@ -518,7 +520,7 @@ static void check_ledger(struct vmware_host_rig *rig)
 			note(rig, "no guest memory in the ledger", run.first, run.count);
 			return;
 		}
-		if (count_held(rig, run) != run.count)
+		if (memchr(rig->held + run.first, 0, (size_t)run.count))
 			note(rig, "not given, but in the ledger", run.first, run.count);
 		count += run.count;
 	}
