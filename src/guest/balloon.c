@@ -188,7 +188,7 @@ static struct change required(const struct aero_balloon *balloon, uint64_t now_n
 
 static void begin_round(struct aero_balloon *balloon)
 {
-	aero_pages_rewind(&balloon->pages);
+	aero_balloon_rewind(balloon);
 	balloon->is_in_round = true;
 	balloon->is_round_ending = false;
 	balloon->is_round_out = false;

@@ -12,6 +12,21 @@ static bool is_any_isolated(const struct aero_balloon *balloon)
 	return false;
 }
 
+void aero_balloon_rewind(struct aero_balloon *balloon)
+{
+	struct aero_range rest;
+	unsigned int i;
+
+	for (i = 0; i < balloon->pages.size_count; i++) {
+		struct aero_pages_size *size = &balloon->pages.size[i];
+
+		/* Behind those that were refused there may be others. */
+		if (balloon->stall != AERO_STALL_REFUSED ||
+		    !aero_frame_set_next(&size->lent, size->cursor, 1, &rest))
+			size->cursor = 0;
+	}
+}
+
 enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t frames,
 					uint64_t now_ns)
 {
@@ -23,8 +38,11 @@ enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t f
 	found = aero_pages_leave(&balloon->pages, &batch->list, balloon->stage, blocks);
 	if (found) {
 		aero_balloon_submit(balloon, batch, now_ns);
-		if (balloon->is_round_ending)
+		/* A host that fails, fails for all of them alike. */
+		if (balloon->is_round_ending) {
+			aero_pages_rewind(&balloon->pages);
 			return AERO_PROGRESS_DONE;
+		}
 	}
 	if (found == blocks && (batch->is_flying || !batch->list.refused_count))
 		return AERO_PROGRESS_MORE;

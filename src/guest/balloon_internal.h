@@ -58,6 +58,9 @@ enum aero_progress aero_balloon_inflate(struct aero_balloon *balloon, uint64_t f
 
 /* balloon_deflate.c */
 
+/* Before a round: where it begins to look for blocks. */
+void aero_balloon_rewind(struct aero_balloon *balloon);
+
 enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t frames,
 					uint64_t now_ns);
 

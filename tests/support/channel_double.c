@@ -309,13 +309,13 @@ static void compare_sets(struct channel_double *chan, const struct aero_pages_si
 	aero_frame from = 0;
 	uint64_t missing = 0;
 
-	while (aero_frame_set_next(&size->lent, from, 1, &run)) {
-		aero_frame first = run.first << size->order;
-
-		missing += chan->given[first] != 1 + size->order;
-		if (sim_port_owner(&chan->sim, first) != SIM_OWNER_LENT)
-			complain(chan, "in the balloon and not out of the kernel", first, 0);
-		from = run.first + 1;
+	while (aero_frame_set_next(&size->lent, from, UINT64_MAX, &run)) {
+		for (uint64_t i = 0; i < run.count; i++)
+			missing += chan->given[(run.first + i) << size->order] != 1 + size->order;
+		if (sim_port_owner(&chan->sim, run.first << size->order) != SIM_OWNER_LENT)
+			complain(chan, "in the balloon and not out of the kernel",
+				 run.first << size->order, 0);
+		from = run.first + run.count;
 	}
 	/* Answers that wait to be collected are in the book and not in the engine. */
 	if (missing && !chan->flying_count && !chan->done_count)
