@@ -193,7 +193,7 @@ static void print_calls(FILE *out, json_t *host_calls, const json_t *account)
 	json_t *call;
 
 	fprintf(out, "\n%*s%-*s%*s%*s%*s%*s\n", INDENT, "", NAME_WIDTH, "Host calls", CELL_WIDTH,
-		"calls", CELL_WIDTH, "failed", CELL_WIDTH, "of these late", CELL_WIDTH,
+		"calls", CELL_WIDTH, "failed", CELL_WIDTH, "since read", CELL_WIDTH,
 		"guest counts");
 	json_object_foreach(host_calls, name, call)
 	{

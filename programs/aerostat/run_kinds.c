@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-const struct run_kind *const run_kinds[] = { &run_kind_uml, NULL };
+const struct run_kind *const run_kinds[] = { &run_kind_uml, &run_kind_vmware, NULL };
 
 const struct run_kind *run_kind_find(const char *name)
 {

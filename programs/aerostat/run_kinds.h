@@ -6,6 +6,7 @@
 
 #include "run_machine.h"
 
-extern const struct run_kind run_kind_uml; /* Linux in User Mode Linux, virtio */
+extern const struct run_kind run_kind_uml;    /* Linux in User Mode Linux, virtio */
+extern const struct run_kind run_kind_vmware; /* Linux in QEMU, VMware */
 
 #endif
