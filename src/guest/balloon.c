@@ -244,9 +244,13 @@ static enum aero_progress move(struct aero_balloon *balloon, uint64_t now_ns)
 	follow_target(balloon);
 	change = required(balloon, now_ns);
 	balloon->stall = change.why;
-	if (!change.in && !change.out)
-		return aero_balloon_is_flying(balloon, AERO_PAGES_RESTING) ? AERO_PROGRESS_WAIT
-									   : AERO_PROGRESS_DONE;
+	if (!change.in && !change.out) {
+		if (!aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
+			return AERO_PROGRESS_DONE;
+		/* Nothing is reached before it is answered. */
+		balloon->stall = AERO_STALL_WORKING;
+		return AERO_PROGRESS_WAIT;
+	}
 	if (!change.out != !balloon->is_round_out) {
 		/* A target that flaps is followed once a poll. */
 		if (++balloon->turns > TURNS_MAX)
