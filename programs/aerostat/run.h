@@ -23,6 +23,7 @@ struct run_sample {
 	uint64_t target_bytes;
 	uint64_t actual_bytes;
 	uint64_t resident_bytes;
+	bool is_reached; /* as the machine sees it; a target that is met exactly is, in any case */
 };
 
 /* The curve of the whole run, ascending in time. */

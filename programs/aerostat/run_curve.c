@@ -177,10 +177,16 @@ static size_t find_way(const struct run_samples *samples)
 	return target ? 0 : samples->count;
 }
 
+/* Guests that move blocks of 2 MiB may stop a little past their target. */
+static bool is_arrived(const struct run_sample *sample)
+{
+	return sample->is_reached || sample->actual_bytes == sample->target_bytes;
+}
+
 /* The first sample of a way that is at the target, or the last of all. */
 static size_t find_arrival(const struct run_samples *samples, size_t i)
 {
-	while (i + 1 < samples->count && samples->at[i].actual_bytes != samples->at[i].target_bytes)
+	while (i + 1 < samples->count && !is_arrived(&samples->at[i]))
 		i++;
 	return i;
 }
@@ -191,7 +197,7 @@ static double measure_rate(const struct run_samples *samples, size_t begin, size
 	double seconds;
 
 	/* Arrived: over the whole way. Else over the latest part of it. */
-	if (last->actual_bytes != last->target_bytes)
+	if (!is_arrived(last))
 		while (begin + 1 < end &&
 		       samples->at[begin + 1].seconds + RATE_SECONDS <= last->seconds)
 			begin++;
@@ -215,15 +221,16 @@ struct run_progress run_progress_of(const struct run_samples *samples)
 	from = &samples->at[begin];
 	last = &samples->at[samples->count - 1];
 	progress.is_begun = true;
-	progress.is_arrived = last->actual_bytes == last->target_bytes;
+	progress.is_arrived = is_arrived(last);
 	progress.from_bytes = from->actual_bytes;
 	progress.to_bytes = last->target_bytes;
 	progress.actual_bytes = last->actual_bytes;
 	progress.resident_bytes = last->resident_bytes;
 	progress.begin = from->seconds;
 	length = distance(from->actual_bytes, last->target_bytes);
-	progress.fraction =
-		length > 0 ? 1 - distance(last->actual_bytes, last->target_bytes) / length : 1;
+	progress.fraction = length > 0 && !progress.is_arrived
+				    ? 1 - distance(last->actual_bytes, last->target_bytes) / length
+				    : 1;
 	progress.fraction = earlier(1, later(0, progress.fraction));
 	progress.seconds = samples->at[end].seconds - from->seconds;
 	progress.bytes_per_second = measure_rate(samples, begin, end);

@@ -31,7 +31,7 @@ struct run_ticks {
 /* How far a way of the balloon is. */
 struct run_progress {
 	bool is_begun;	 /* a target was set; else the rest means nothing */
-	bool is_arrived; /* actual is the target */
+	bool is_arrived; /* actual is the target, or as near as the guest goes */
 	uint64_t from_bytes;
 	uint64_t to_bytes;
 	uint64_t actual_bytes;

@@ -34,6 +34,7 @@ void run_sample_now(struct run *run)
 	sample.target_bytes = numbers.target_frames << AERO_FRAME_SHIFT;
 	sample.actual_bytes = numbers.actual_frames << AERO_FRAME_SHIFT;
 	sample.resident_bytes = run_resident_bytes(run);
+	sample.is_reached = numbers.is_reached;
 	(void)run_samples_add(run->samples, &sample);
 }
 

@@ -8,7 +8,7 @@
 static bool is_level(const struct run_sample *a, const struct run_sample *b)
 {
 	return a->target_bytes == b->target_bytes && a->actual_bytes == b->actual_bytes &&
-	       a->resident_bytes == b->resident_bytes;
+	       a->resident_bytes == b->resident_bytes && a->is_reached == b->is_reached;
 }
 
 static bool make_room(struct run_samples *samples)

@@ -112,6 +112,14 @@ class Results(VmwareCase):
         self.assertEqual(sorted(frames["+"]), sorted(frames["-"]))
         self.assertEqual(len(set(frames["+"])), len(frames["+"]))
 
+    def test_part_of_a_block_too_much(self):
+        """A guest that moves blocks stops past its target, and that is where it is to be."""
+        result, _, err = self.run_json(0, *SMALL[:3], "33M", *SMALL[4:])
+        self.assertEqual((result["target_bytes"], result["actual_bytes"]), (33 * MIB, 34 * MIB))
+        self.assertEqual(result["guest_account"]["frames_inflated"], 34 * MIB // FRAME)
+        self.check_account(result)
+        self.assertIn("reached 33.0 MiB", err)
+
     def test_failed_verdict(self):
         """Nothing is discarded, one frame in each call: all goes well but what it is for."""
         result, out, _ = self.run_json(1, *SMALL[:3], "16M", *SMALL[4:], "--capabilities", "basic",

@@ -234,6 +234,24 @@ static void test_progress_beyond_target_stays_within_bounds(void **state)
 	free(samples.at);
 }
 
+static void test_progress_a_little_past_target_can_be_arrived(void **state)
+{
+	struct run_samples samples = { NULL, 0, 0 };
+	struct run_progress progress;
+
+	(void)state;
+	rig_add(&samples, 0, 0, 0, 0);
+	rig_add(&samples, 1, 33 * MIB, 0, 0);
+	rig_add(&samples, 3, 33 * MIB, 34 * MIB, 0);
+	assert_false(run_progress_of(&samples).is_arrived);
+	samples.at[2].is_reached = true;
+	progress = run_progress_of(&samples);
+	assert_true(progress.is_arrived);
+	assert_true(progress.fraction == 1);
+	assert_true(progress.bytes_per_second == 17.0 * MIB);
+	free(samples.at);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -251,6 +269,7 @@ int main(void)
 		cmocka_unit_test(test_progress_half_way_counts_latest_half_second),
 		cmocka_unit_test(test_progress_arrived_counts_whole_way),
 		cmocka_unit_test(test_progress_beyond_target_stays_within_bounds),
+		cmocka_unit_test(test_progress_a_little_past_target_can_be_arrived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

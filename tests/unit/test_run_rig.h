@@ -16,7 +16,7 @@
 static inline void rig_add(struct run_samples *samples, double seconds, uint64_t target,
 			   uint64_t actual, uint64_t resident)
 {
-	struct run_sample sample = { seconds, target, actual, resident };
+	struct run_sample sample = { seconds, target, actual, resident, false };
 
 	assert_true(run_samples_add(samples, &sample));
 }
