@@ -192,12 +192,12 @@ static void begin_round(struct aero_balloon *balloon)
 	balloon->is_in_round = true;
 	balloon->is_round_ending = false;
 	balloon->is_round_out = false;
-	balloon->stage = balloon->size_limit - 1;
 	balloon->is_short = false;
 	balloon->refused_now = 0;
 	balloon->round_frames = 0;
 	balloon->turns = 0;
 	aero_balloon_rate_begin(balloon);
+	balloon->stage = aero_balloon_rate_stage(balloon);
 }
 
 /* Asks what the host wants, and begins a round unless one runs. */
@@ -256,7 +256,7 @@ static enum aero_progress move(struct aero_balloon *balloon, uint64_t now_ns)
 		if (++balloon->turns > TURNS_MAX)
 			return AERO_PROGRESS_DONE;
 		balloon->is_round_out = change.out;
-		balloon->stage = change.out ? 0 : balloon->size_limit - 1;
+		balloon->stage = change.out ? 0 : aero_balloon_rate_stage(balloon);
 		balloon->is_short = false;
 		balloon->refused_now = 0;
 	}

@@ -72,7 +72,7 @@ static inline uint32_t aero_balloon_blocks(const struct aero_balloon *balloon, u
 					   uint64_t frames)
 {
 	unsigned int order = balloon->pages.size[size].order;
-	uint64_t blocks = (frames + ((uint64_t)1 << order) - 1) >> order;
+	uint64_t whole = frames >> order, blocks = whole + (whole << order != frames);
 
 	return blocks < balloon->limits.batch_blocks ? (uint32_t)blocks
 						     : balloon->limits.batch_blocks;
@@ -82,6 +82,9 @@ static inline uint32_t aero_balloon_blocks(const struct aero_balloon *balloon, u
 
 /* False: the numbers are out of order. */
 bool aero_balloon_rate_init(struct aero_balloon *balloon);
+
+/* The largest size that this round begins with: those of a slow one are single frames. */
+unsigned int aero_balloon_rate_stage(const struct aero_balloon *balloon);
 
 /* At the begin of a round and at its end. */
 void aero_balloon_rate_begin(struct aero_balloon *balloon);

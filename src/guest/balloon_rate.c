@@ -23,10 +23,15 @@ bool aero_balloon_rate_init(struct aero_balloon *balloon)
 void aero_balloon_rate_begin(struct aero_balloon *balloon)
 {
 	balloon->is_sleeping = !balloon->config.rates.is_limited || balloon->slow_rounds;
-	if (balloon->slow_rounds) {
+	if (balloon->slow_rounds)
 		balloon->slow_rounds--;
-		balloon->stage = 0;
-	}
+}
+
+unsigned int aero_balloon_rate_stage(const struct aero_balloon *balloon)
+{
+	if (balloon->config.rates.is_limited && balloon->is_sleeping)
+		return 0;
+	return balloon->size_limit - 1;
 }
 
 uint64_t aero_balloon_rate_left(const struct aero_balloon *balloon)
