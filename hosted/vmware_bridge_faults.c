@@ -125,18 +125,25 @@ enum aero_status aero_vmware_faults_inject(struct aero_vmware_faults *faults, co
 	return AERO_OK;
 }
 
-static bool read_frames(const char **text, struct aero_range *out_frames)
+/* FIRST[-LAST[/STEP]]. */
+static bool read_frames(const char **text, struct aero_vmware_refusal *out)
 {
 	uint64_t first, last;
 
+	out->step = 1;
 	if (!read_number(text, &first))
 		return false;
 	last = first;
-	if (**text == '-' && ((*text)++, !read_number(text, &last)))
+	if (**text == '-') {
+		(*text)++;
+		if (!read_number(text, &last))
+			return false;
+		if (**text == '/' && ((*text)++, !read_number(text, &out->step)))
+			return false;
+	}
+	if (last < first || last >= AERO_FRAME_LIMIT || !out->step || out->step > AERO_FRAME_LIMIT)
 		return false;
-	if (last < first || last >= AERO_FRAME_LIMIT)
-		return false;
-	*out_frames = (struct aero_range){ .first = first, .count = last - first + 1 };
+	out->frames = (struct aero_range){ .first = first, .count = last - first + 1 };
 	return true;
 }
 
@@ -147,10 +154,10 @@ enum aero_status aero_vmware_faults_refuse(struct aero_vmware_faults *faults, co
 	const char *at = text;
 	size_t len;
 
-	if (!read_frames(&at, &refusal.frames) || *at != '=')
-		return aero_error_set(error, AERO_EINVAL,
-				      "FIRST[-LAST]=STATUS with numbers of frames, not \"%s\"",
-				      text);
+	if (!read_frames(&at, &refusal) || *at != '=')
+		return aero_error_set(
+			error, AERO_EINVAL,
+			"FIRST[-LAST[/STEP]]=STATUS with numbers of frames, not \"%s\"", text);
 	at++;
 	len = strcspn(at, "@");
 	if (!read_status(at, len, &refusal.status))
@@ -187,9 +194,15 @@ uint32_t aero_vmware_faults_interpose(struct aero_vmware_faults *faults, uint32_
 	return AERO_VMWARE_SUCCESS;
 }
 
-static bool overlap(struct aero_range a, struct aero_range b)
+/* Whether one of the refused frames lies in the block: the first from its begin on is asked for. */
+static bool is_hit(const struct aero_vmware_refusal *refusal, struct aero_range block)
 {
-	return a.first < b.first + b.count && b.first < a.first + a.count;
+	uint64_t first = refusal->frames.first;
+	uint64_t end = first + refusal->frames.count;
+
+	if (block.first > first)
+		first += (block.first - first + refusal->step - 1) / refusal->step * refusal->step;
+	return first < end && first < block.first + block.count;
 }
 
 uint32_t aero_vmware_faults_judge(const struct aero_vmware_faults *faults, bool is_lock,
@@ -200,7 +213,7 @@ uint32_t aero_vmware_faults_judge(const struct aero_vmware_faults *faults, bool 
 	for (i = 0; i < faults->refusal_count; i++) {
 		const struct aero_vmware_refusal *refusal = &faults->refusals[i];
 
-		if (refusal->is_lock == is_lock && overlap(refusal->frames, block))
+		if (refusal->is_lock == is_lock && is_hit(refusal, block))
 			return refusal->status;
 	}
 	return AERO_VMWARE_SUCCESS;
@@ -225,6 +238,13 @@ static void format_result(uint32_t command, const struct aero_vmware_registers *
 		snprintf(out, size, "0x%" PRIx64, after->bx);
 	else
 		snprintf(out, size, "-");
+}
+
+char *aero_vmware_trace_run(bool is_lock, struct aero_range run, char *out)
+{
+	snprintf(out, AERO_VMWARE_TRACE_LINE, "%c 0x%" PRIx64 " 0x%" PRIx64, is_lock ? '+' : '-',
+		 run.first, run.count);
+	return out;
 }
 
 char *aero_vmware_trace_format(const struct aero_vmware_registers *before,

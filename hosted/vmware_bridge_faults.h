@@ -26,6 +26,7 @@ struct aero_vmware_refusal {
 	uint32_t status;
 	bool is_lock; /* else frames stay in the balloon */
 	struct aero_range frames;
+	uint64_t step; /* of these, each so many-th: 1 for all */
 };
 
 /* Zeroed at first. */
@@ -68,7 +69,8 @@ enum aero_status aero_vmware_faults_inject(struct aero_vmware_faults *faults, co
 /**
  * aero_vmware_faults_refuse() - Refuse frames.
  * @faults: Where to note it.
- * @text:   FIRST[-LAST]=STATUS[@unlock], such as "4096-4099=pinned". Frame numbers, decimal or with
+ * @text:   FIRST[-LAST[/STEP]]=STATUS[@unlock], such as "4096-4099=pinned", or
+ *          "0-0xfffff/512=pinned" for the first frame of each 2 MiB. Frame numbers, decimal or with
  *          0x. With "@unlock" the guest does not get them back.
  * @error:  What is wrong with it.
  *
@@ -108,6 +110,20 @@ uint32_t aero_vmware_faults_interpose(struct aero_vmware_faults *faults, uint32_
  */
 uint32_t aero_vmware_faults_judge(const struct aero_vmware_faults *faults, bool is_lock,
 				  struct aero_range block);
+
+/**
+ * aero_vmware_trace_run() - Frames that were given or taken back, as a line of text.
+ * @is_lock: The guest gave them.
+ * @run:     Which.
+ * @out:     Room for AERO_VMWARE_TRACE_LINE.
+ *
+ * Shape:   "+ FIRST COUNT" or "- FIRST COUNT"; no newline. Answers @out.
+ * Owner:   @out stays the caller's.
+ * Errors:  none.
+ * Context: any.
+ * Source:  docs/vmware-bridge.md.
+ */
+char *aero_vmware_trace_run(bool is_lock, struct aero_range run, char *out);
 
 /**
  * aero_vmware_trace_format() - A call as a line of text.

@@ -164,6 +164,14 @@ static void on_trace(void *ctx, const struct aero_vmware_registers *before,
 	all->accepted = accepted;
 }
 
+static void on_runs(void *ctx, bool is_lock, struct aero_range run)
+{
+	struct hypervisor *all = ctx;
+	char line[AERO_VMWARE_TRACE_LINE];
+
+	fprintf(all->trace, "%s\n", aero_vmware_trace_run(is_lock, run, line));
+}
+
 /* Starting ------------------------------------------------------------------------------------ */
 
 static void watch_signals(struct hypervisor *all)
@@ -232,6 +240,7 @@ static bool start_bridge(struct hypervisor *all)
 	config->interpose = on_interpose;
 	config->judge = on_judge;
 	config->trace = all->trace ? on_trace : NULL;
+	config->runs = all->trace ? on_runs : NULL;
 	config->ctx = all;
 	if (aero_vmware_bridge_start(&all->bridge, &all->loop, config, &error) != AERO_OK) {
 		aero_complain(NAME, "%s", error.text);
