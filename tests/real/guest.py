@@ -44,8 +44,9 @@ def processes_with(text):
 
 
 class Guest:
-    def __init__(self, socket_path, memory=256 * MIB, append=None, memory_dir=None, wait=True):
-        arguments = [LAUNCHER, "--memory", str(memory)]
+    def __init__(self, socket_path, memory=256 * MIB, append=None, memory_dir=None, wait=True,
+                 more=()):
+        arguments = [LAUNCHER, "--memory", str(memory), *more]
         for option, value in (("--socket", socket_path), ("--append", append),
                               ("--memory-dir", memory_dir)):
             if value:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A real Linux that takes QEMU for VMware, and `aerostat vmware`, the bridge that serves its driver."""
+"""A real Linux that takes QEMU for VMware, and `aerostat vmware`, the bridge to its driver."""
 
 import os
 import re
