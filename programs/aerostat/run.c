@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <aerostat/host/vmware.h>
+
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -98,7 +100,7 @@ static const char help[] =
 	"                     backs it with huge pages\n"
 	"With --guest vmware only:\n"
 	"  --capabilities LIST  the most to grant, of basic, batched, batched_2m,\n"
-	"                     signalled_wakeup (QEMU rings no doorbell), 64_bit_target\n"
+	"                     signalled_wakeup, 64_bit_target (all)\n"
 	"\n"
 	"Guests:\n";
 
@@ -446,8 +448,7 @@ int command_run(int argc, char **argv)
 	struct request request = {
 		.options = {
 			.kind = run_kinds[0],
-			.capabilities = AERO_VMWARE_CAP_BASIC | AERO_VMWARE_CAP_BATCHED |
-					AERO_VMWARE_CAP_BATCHED_2M | AERO_VMWARE_CAP_64_BIT_TARGET,
+			.capabilities = AERO_VMWARE_HOST_CAPABILITIES,
 			.features = aero_virtio_balloon_host_features(),
 			.timeout_ms = DEFAULT_TIMEOUT_S * 1000,
 			.hold_ms = isatty(STDERR_FILENO) ? 1000 : 0,
