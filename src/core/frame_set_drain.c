@@ -149,7 +149,7 @@ bool aero_frame_set_next_whole(const struct aero_frame_set *set, aero_frame from
 	uint64_t above;
 
 	while (!full) {
-		/* The leaf of from itself is looked at again where it is not near: for its blocks. */
+		/* Where nothing was near, the leaf of from itself has not been looked at. */
 		uint64_t next = leaf + (e != NULL);
 
 		e = aero_frame_set_entry_from(set, &next);

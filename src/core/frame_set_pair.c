@@ -247,7 +247,7 @@ static inline unsigned int put_in_block(struct aero_frame_set_entry *whole,
 	uint64_t clear;
 
 	if (aero_unlikely(!are_open(whole, part, block))) {
-		if (n == BLOCK_FRAMES && !(whole->any >> block & 1) && whole->leaf && part->leaf) {
+		if (n >= BLOCK_FRAMES && !(whole->any >> block & 1) && whole->leaf && part->leaf) {
 			whole->any |= 1ull << block;
 			whole->full |= 1ull << block;
 			part->any |= 1ull << block;

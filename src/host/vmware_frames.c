@@ -268,10 +268,10 @@ static uint8_t *find_page(const struct aero_vmware_host *host, aero_frame frame)
 /* Every word is read once; what is checked and used is the copy. */
 static void copy_entries(struct aero_vmware_host *host, const uint8_t *page, unsigned int count)
 {
-	unsigned int i;
+	unsigned int i = AERO_HOST_BIG_ENDIAN ? 0 : count;
 
 	aero_copy_from_peer(host->entry, page, count * sizeof(host->entry[0]));
-	for (i = 0; AERO_HOST_BIG_ENDIAN && i < count; i++)
+	for (; i < count; i++)
 		host->entry[i] = aero_get_le64(&host->entry[i]);
 }
 

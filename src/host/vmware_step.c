@@ -13,21 +13,11 @@ static bool is_drained(const struct aero_vmware_host *host)
 	return !can_discard(host) || aero_ledger_due_ns(&host->ledger) == AERO_NEVER;
 }
 
-/*
- * One discard, of whole blocks if there are any; incomplete ones from due on, or where they are not
- * to wait. Answers whether there was any.
- */
-static bool discard_one(struct aero_vmware_host *host, uint64_t due_ns, uint64_t now_ns)
+/* Whether incomplete blocks are not to wait, or not any longer. */
+static bool is_rest_due(const struct aero_vmware_host *host, uint64_t due_ns, uint64_t now_ns)
 {
-	bool is_now = host->is_flush_wanted || host->is_quiesced ||
-		      host->ledger.mode != AERO_DISCARD_COLLECT || now_ns >= due_ns;
-
-	if (aero_ledger_discard_whole(&host->ledger))
-		return true;
-	if (is_now && aero_ledger_discard_rest(&host->ledger))
-		return true;
-	host->is_flush_wanted = false;
-	return false;
+	return host->is_flush_wanted || host->is_quiesced ||
+	       host->ledger.mode != AERO_DISCARD_COLLECT || now_ns >= due_ns;
 }
 
 /* Nothing to do while the host is to be at rest: tell once that it is. */
@@ -43,15 +33,21 @@ static uint64_t rest(struct aero_vmware_host *host)
 uint64_t aero_vmware_host_step(struct aero_vmware_host *host, uint64_t now_ns)
 {
 	bool is_allowed = can_discard(host);
-	uint64_t due_ns = is_allowed ? aero_ledger_due_ns(&host->ledger) : AERO_NEVER;
+	uint64_t due_ns = AERO_NEVER;
 
 	if (host->has_moved) {
 		host->has_moved = false;
 		host->progress_ns = now_ns;
 		host->heard_ns = now_ns;
 	}
-	if (is_allowed && discard_one(host, due_ns, now_ns))
+	if (is_allowed && aero_ledger_discard_whole(&host->ledger))
 		return now_ns;
+	if (is_allowed) {
+		due_ns = aero_ledger_due_ns(&host->ledger);
+		if (is_rest_due(host, due_ns, now_ns) && aero_ledger_discard_rest(&host->ledger))
+			return now_ns;
+		host->is_flush_wanted = false;
+	}
 	if (host->is_quiesced)
 		return rest(host);
 	/* What was due and could not be discarded waits for other frames, not for a time. */

@@ -33,9 +33,13 @@ enum aero_vmware_host_event_kind {
 	AERO_VMWARE_HOST_EVENT_GUEST_ID,    /* value: AERO_VMWARE_GUEST_* */
 	AERO_VMWARE_HOST_EVENT_TARGET,	    /* value: frames, set by the host */
 	AERO_VMWARE_HOST_EVENT_ACTUAL,	    /* value: frames in the balloon, after a call */
-	AERO_VMWARE_HOST_EVENT_REACHED,	    /* value: frames; told once for each target */
-	AERO_VMWARE_HOST_EVENT_RESET,	    /* value: the command that was answered RESET */
-	AERO_VMWARE_HOST_EVENT_DRAINED,	    /* after quiesce(): memory is stable now */
+	/*
+	 * value: frames. Told once for each target and guest, when the guest knows the target and
+	 * the balloon is there, or less than 2 MiB above it: guests that inflate by 2 MiB stop so.
+	 */
+	AERO_VMWARE_HOST_EVENT_REACHED,
+	AERO_VMWARE_HOST_EVENT_RESET,	/* value: the command that was answered RESET */
+	AERO_VMWARE_HOST_EVENT_DRAINED, /* after quiesce(): memory is stable now */
 };
 
 struct aero_vmware_host_event {
@@ -70,11 +74,15 @@ struct aero_vmware_host_config {
 	struct aero_node_source nodes;		/* copied */
 	const struct aero_vmware_host_ops *ops; /* outlives the host; NULL: none */
 	void *ops_ctx;
-	uint32_t capabilities;	     /* the most to grant, of AERO_VMWARE_HOST_CAPABILITIES */
-	bool is_old;		     /* answers START with status 0: BASIC, and no mask */
-	enum aero_discard_mode mode; /* COLLECT is legal */
-	uint64_t idle_ns;	     /* of the ledger; 0: its default */
-	uint64_t silent_ns;	     /* without a call for this long: stalled; 0: 5 s */
+	uint32_t capabilities; /* the most to grant, of AERO_VMWARE_HOST_CAPABILITIES */
+	bool is_old;	       /* answers START with status 0: BASIC, and no mask */
+	/*
+	 * COLLECT is legal. REQUEST: step() does not wait for whole blocks. FRAME: frame by frame
+	 * in call() itself, for comparison.
+	 */
+	enum aero_discard_mode mode;
+	uint64_t idle_ns;   /* of the ledger; 0: its default */
+	uint64_t silent_ns; /* without a call for this long: stalled; 0: 5 s */
 };
 
 /* Since init(). Frames are counted by the ledger; these count calls and entries. */
@@ -102,7 +110,7 @@ struct aero_vmware_host_report {
 	uint64_t limit_frames;	 /* what the guest says it manages; 0: not yet said */
 	uint64_t ledger_bytes;	 /* metadata */
 	enum aero_host_stall stall;
-	uint32_t capabilities; /* granted; 0: no guest */
+	uint32_t capabilities; /* granted; 0: none, or no guest */
 	uint32_t guest_id;
 	uint32_t inhibited; /* bits of enum aero_inhibit */
 	uint32_t doorbell_context;
@@ -175,8 +183,10 @@ void aero_vmware_host_fini(struct aero_vmware_host *host);
  * @now_ns: Monotonic time.
  *
  * Shape:   at most 512 entries of work, no discard. The answer is in regs: AX always; BX with the
- *          target on SUCCESS of a command that carries it; CX with the capabilities after START.
- *          Call step() afterwards.
+ *          target on SUCCESS of a command that carries it; CX with the capabilities after START;
+ *          the others stay. Without a guest every command but START is answered RESET, and taking
+ *          away a doorbell CMD_INVALID. A batch without a page of memory or with no or too many
+ *          entries is answered FAILURE as a whole. Call step() afterwards.
  * Owner:   frames locked are the host's until they are unlocked or the protocol ends.
  * Errors:  AERO_ENOENT: magic or port are not the balloon's; regs are untouched. What the guest did
  *          wrong is in its registers and in the counters, never here.
@@ -233,7 +243,7 @@ enum aero_status aero_vmware_host_reset(struct aero_vmware_host *host);
  * aero_vmware_host_forget() - The guest is gone without a word: killed, rebooted, unloaded.
  * @host: Initialised.
  *
- * Shape:   as after init(); target and counters stay.
+ * Shape:   as after init(), but that target, counters, pause and inhibitions stay. No event.
  * Owner:   all frames are the guest's.
  * Errors:  none.
  * Context: that of nodes.put().
