@@ -367,8 +367,12 @@ static enum aero_status set_regions(struct aero_vmware_bridge *bridge, int fd,
 	status = aero_guest_memory_set(
 		&bridge->memory,
 		(const struct aero_guest_region[]){
-			{ .gpa = 0, .bytes = low, .offset = 0, .fd = fd },
-			{ .gpa = HOLE_END, .bytes = all - low, .offset = low, .fd = fd },
+			{ .gpa = 0, .bytes = low, .uva = 0, .offset = 0, .fd = fd },
+			{ .gpa = HOLE_END,
+			  .bytes = all - low,
+			  .uva = HOLE_END,
+			  .offset = low,
+			  .fd = fd },
 		},
 		low < all ? 2 : 1);
 	if (status != AERO_OK)
