@@ -82,7 +82,7 @@ static void scenario(struct vmware_host_rig *rig)
 	(void)vmware_host_rig_call(rig, AERO_VMWARE_CMD_GET_TARGET, 65536, 0);
 	check(rig);
 	vmware_host_rig_start(rig, 0x3e);
-	move(rig, 5);
+	(void)vmware_host_rig_batch(rig, AERO_VMWARE_CMD_BATCHED_LOCK, 5000, -3, 20);
 	aero_vmware_host_flush(&rig->dev);
 	pass(rig, 0);
 	pass(rig, IDLE);
