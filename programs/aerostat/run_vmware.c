@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* QEMU in the guise of VMware, whose balloon is a host model in this process. */
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,7 +155,8 @@ static void on_bridge_event(void *ctx, const struct aero_vmware_bridge_event *ev
 	}
 }
 
-static void on_bridge_log(void *ctx, const char *line)
+/* Of the bridge, and of the guest. */
+static void on_log(void *ctx, const char *line)
 {
 	struct vmware_machine *machine = ctx;
 	const struct run_machine_events *events = &machine->base.setting.events;
@@ -199,7 +201,7 @@ static bool start_bridge(struct vmware_machine *machine, const char *text, struc
 		.mode = setting->options->mode,
 		.idle_ns = (uint64_t)setting->options->idle_ms * 1000000,
 		.event = on_bridge_event,
-		.log = on_bridge_log,
+		.log = on_log,
 		.trace = setting->trace ? on_call : NULL,
 		.runs = setting->trace ? on_runs : NULL,
 		.ctx = machine,
@@ -316,11 +318,6 @@ static void on_ready(void *ctx, const char *text)
 	(void)aero_guest_value(text, "kernel", machine->kernel, sizeof(machine->kernel));
 	if (!start_bridge(machine, text, &error))
 		events->failed(events->ctx, &error);
-}
-
-static void on_log(void *ctx, const char *line)
-{
-	on_bridge_log(ctx, line);
 }
 
 static void on_ended(void *ctx, const struct aero_error *story)
