@@ -3,9 +3,9 @@
 #define AEROSTAT_TESTS_SUPPORT_GDB_STUB_H
 
 /*
- * A QEMU as its debugger sees it: one processor, a piece of memory with code in it, breakpoints. The
- * guest does nothing but what gdb_stub_call() tells it to. On the loop of the test, with a parser of
- * packets of its own.
+ * A QEMU as its debugger sees it: one processor, a piece of memory with code in it, breakpoints.
+ * The guest does nothing but what gdb_stub_call() tells it to. On the loop of the test, with a
+ * parser of packets of its own.
  */
 
 #include <stdbool.h>
@@ -56,7 +56,7 @@ struct gdb_stub {
 int gdb_stub_open(struct gdb_stub *stub, uv_loop_t *loop);
 void gdb_stub_close(struct gdb_stub *stub);
 
-/* `in` instructions in the middle of nothing, each after its magic number; answers their offsets. */
+/* Writes `in` instructions into the middle of nothing, each after its magic number. */
 void gdb_stub_write_code(struct gdb_stub *stub, uint64_t address, const unsigned int *sites,
 			 unsigned int count);
 
