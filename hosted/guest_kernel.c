@@ -140,7 +140,7 @@ static bool set_paths(const char *path, struct aero_guest_kernel *out)
 	memcpy(out->modules, path, len + 1);
 	to_parent(out->modules);
 	to_parent(out->modules);
-	strcat(out->modules, modules);
+	memcpy(out->modules + strlen(out->modules), modules, sizeof(modules));
 	return true;
 }
 

@@ -330,7 +330,7 @@ static enum aero_status connect_gdb(const struct aero_vmware_bridge_config *conf
 	if (!config->gdb_path || strlen(config->gdb_path) >= sizeof(address.sun_path))
 		return aero_error_set(error, AERO_EINVAL,
 				      "the path of QEMU's debugger is missing or too long");
-	strcpy(address.sun_path, config->gdb_path);
+	memcpy(address.sun_path, config->gdb_path, strlen(config->gdb_path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address))) {
 		aero_error_set(error, AERO_EIO,
