@@ -26,9 +26,10 @@ static void append(char *text, size_t size, const char *word)
 		snprintf(text + len, size - len, "%s%s", len ? " " : "", word);
 }
 
-static const char *argument(const struct vmware_script *script, uint64_t value, char text[24])
+static const char *argument(const struct vmware_script *script, uint64_t command, uint64_t value,
+			    char text[24])
 {
-	if (value == UINTPTR_MAX)
+	if (command == AERO_VMWARE_CMD_DOORBELL_SET && value == UINTPTR_MAX)
 		return "~";
 	if (script->drv.page && value == script->drv.page_frame)
 		return "P";
@@ -40,8 +41,9 @@ static void note(struct vmware_script *script, const struct aero_vmware_register
 {
 	char word[80], bx[24], si[24];
 
-	snprintf(word, sizeof(word), "%s(%s,%s)", names[regs->cx], argument(script, regs->bx, bx),
-		 argument(script, regs->si, si));
+	snprintf(word, sizeof(word), "%s(%s,%s)", names[regs->cx],
+		 argument(script, regs->cx, regs->bx, bx),
+		 argument(script, regs->cx, regs->si, si));
 	append(script->words, sizeof(script->words), word);
 }
 

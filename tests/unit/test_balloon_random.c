@@ -8,7 +8,7 @@
 
 #include "support/random.h"
 
-#define SEEDS 250
+#define SEEDS 150
 #define STEPS 400
 #define ISOLATED 16
 

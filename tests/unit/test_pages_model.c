@@ -8,8 +8,8 @@
 #include "support/random.h"
 
 #define FRAMES 16384u
-#define SEEDS 24
-#define STEPS 2000
+#define SEEDS 16
+#define STEPS 1500
 
 enum where {
 	OUTSIDE, /* the kernel's or held */
