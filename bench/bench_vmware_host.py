@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """VMware's host: instructions per entry by callgrind, discards apart.
 
-Counted is all from the guest's registers to the last discard, but for the host's call that discards.
-Batches have 512 entries that rise or fall; entries in random order are notes. The first figure is
-of 4 KiB entries and the second of 2 MiB entries, each the worst of its workloads.
+Counted is all from the guest's registers to the last discard, but for the host's call that
+discards. Batches have 512 entries that rise or fall; entries in random order are notes. The first
+figure is of 4 KiB entries and the second of 2 MiB entries, each the worst of its workloads.
 """
 
 import os

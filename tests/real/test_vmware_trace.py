@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Linux's vmw_balloon and our driver on the same script: the calls they make, put side by side.
 
-Both drivers have the same host (src/host/vmware.c), Linux through the bridge and ours in one process
-with a simulated kernel. Traces are compared call by call after what must differ is taken out: frame
-numbers, the size of memory, and how often the target is asked for while nothing happens. Where the
-drivers are meant to differ a test says how; docs/protocols/vmware-balloon.md says why.
+Both drivers have the same host (src/host/vmware.c), Linux through the bridge and ours in one
+process with a simulated kernel. Traces are compared call by call after what must differ is taken
+out: frame numbers, the size of memory, and how often the target is asked for while nothing happens.
+Where the drivers are meant to differ a test says how; docs/protocols/vmware-balloon.md says why.
 """
 
 import os
@@ -125,8 +125,8 @@ class Traces(VmwareCase):
                          [(12, "success", 0)] * 2)
 
     def test_refused_single_frames_differ(self):
-        """One refused frame ends a round of Linux's, and its kernel offers the same one in the next:
-        it never gets past it. Ours keeps up to 16 aside."""
+        """One refused frame ends a round of Linux's, and its kernel offers the same one in the
+        next: it never gets past it. Ours keeps up to 16 aside."""
         refuse = "5-0xffffff/256=pinned"
         linux = self.linux
         linux.ask("unload")
