@@ -256,6 +256,9 @@ static enum aero_progress move(struct aero_balloon *balloon, uint64_t now_ns)
 		if (++balloon->turns > TURNS_MAX)
 			return AERO_PROGRESS_DONE;
 		balloon->is_round_out = change.out;
+		/* What has come in since this round looked last may lie behind. */
+		if (balloon->turns > 1)
+			aero_pages_rewind(&balloon->pages);
 		balloon->stage = change.out ? 0 : aero_balloon_rate_stage(balloon);
 		balloon->is_short = false;
 		balloon->refused_now = 0;

@@ -277,22 +277,31 @@ static void remove_blocks(struct aero_pages_size *size, const struct aero_pages_
 	}
 }
 
-/* The rest of insert_run(): memory is needed, or something was there before. */
+/*
+ * insert_run() where memory is needed; done says how much of the run is in. Each time from the
+ * beginning: while memory is fetched the lock is not held.
+ */
 static aero_noinline enum aero_status insert_slowly(struct aero_pages *pages,
 						    struct aero_pages_size *size,
 						    struct aero_range run, uint64_t done,
 						    uintptr_t *state)
 {
-	struct aero_range rest = { run.first + done, run.count - done };
 	enum aero_status status;
-	uint64_t more;
 
-	status = aero_pages_insert(pages, &size->lent, rest, &more, state);
-	if (!status && more == rest.count)
-		return AERO_OK;
-	run.count = done + more;
-	aero_frame_set_remove(&size->lent, run);
-	return status == AERO_ENOMEM ? AERO_ENOMEM : AERO_EINVAL;
+	do {
+		struct aero_range part = { run.first, done };
+
+		aero_frame_set_remove(&size->lent, part);
+		aero_pages_unlock(pages, *state);
+		status = aero_pages_refill(pages);
+		*state = aero_pages_lock(pages);
+		if (status)
+			return status;
+		if (aero_frame_set_count_in(&size->lent, run))
+			return AERO_EINVAL;
+		status = aero_frame_set_insert(&size->lent, run, &done);
+	} while (status == AERO_ENOMEM);
+	return status;
 }
 
 /*
@@ -310,13 +319,7 @@ static inline enum aero_status insert_run(struct aero_pages *pages, struct aero_
 	status = aero_frame_set_insert(&size->lent, run, &done);
 	if (aero_likely(done == run.count))
 		return AERO_OK;
-	if (status == AERO_ENOMEM)
-		return insert_slowly(pages, size, run, done, state);
-	if (done) {
-		run.count = done;
-		aero_frame_set_remove(&size->lent, run);
-	}
-	return AERO_EINVAL;
+	return status == AERO_ENOMEM ? insert_slowly(pages, size, run, done, state) : AERO_EINVAL;
 }
 
 /* Adds all blocks of a list to the set, or none. *state as of aero_pages_insert(). */

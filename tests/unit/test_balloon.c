@@ -265,6 +265,30 @@ static void test_step_without_slack_large_blocks_stay_below(void **state)
 	assert_stall(chan, STALL(NONE));
 }
 
+static void flap(struct channel_double *chan, const char *word)
+{
+	chan->target = word[0] == '+' ? 0 : MIB(20);
+}
+
+/* A host whose every answer turns the target: a few times within a round, then once a poll. */
+static void test_step_target_that_flaps_is_left_for_the_next_poll(void **state)
+{
+	struct channel_double *chan = *state;
+
+	settle(chan);
+	channel_double_forget(chan);
+	chan->during = flap;
+	aero_balloon_notify(&chan->balloon);
+	settle(chan);
+	assert_words(chan, "ask +9x10 -9x10 +9x10 -9x10 +9x10");
+	assert_stall(chan, STALL(WORKING));
+	assert_int_equal(chan->due, 2 * SECOND);
+	chan->during = NULL;
+	chan->target = MIB(4);
+	run(chan, SECOND);
+	assert_frames(chan, MIB(4));
+}
+
 /* The channel names no block of 2 MiB now, or has a gap in between. */
 static void test_step_orders_the_channel_lacks_are_not_used(void **state)
 {
@@ -408,6 +432,7 @@ int main(void)
 		CASE(test_step_batches_are_as_large_as_the_channel_takes, NULL),
 		CASE(test_step_follows_a_target_that_moves_within_a_round, NULL),
 		CASE(test_step_without_slack_large_blocks_stay_below, NULL),
+		CASE(test_step_target_that_flaps_is_left_for_the_next_poll, NULL),
 		CASE(test_step_orders_the_channel_lacks_are_not_used, &three_sizes),
 		CASE(test_step_four_sizes_fall_back_one_by_one, &four_sizes),
 		CASE(test_start_failing_is_tried_again_each_second, NULL),

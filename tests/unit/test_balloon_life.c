@@ -239,6 +239,29 @@ static void test_stop_with_frames_held_for_the_round(void **state)
 	assert_int_equal(sim_port_lent_frames(&chan->sim), 0);
 }
 
+/* Without stop(): what is in the balloon is lost, what is held for the round is not. */
+static void test_fini_within_a_round_gives_held_frames_back(void **state)
+{
+	struct channel_double chan;
+
+	(void)state;
+	assert_int_equal(channel_double_open(&chan, NULL, NULL), AERO_OK);
+	chan.balloon.config.event = NULL;
+	chan.refuses = all_large;
+	chan.limits.batch_blocks = 17;
+	chan.target = MIB(40);
+	for (unsigned int i = 0; i < 4; i++)
+		channel_double_step(&chan);
+	good(&chan);
+	assert_frames(&chan, 17 + 17);
+	assert_int_equal(aero_frame_set_count(&chan.balloon.pool), 17 * 512 - 34);
+	assert_string_equal(chan.events, "");
+	aero_balloon_fini(&chan.balloon);
+	assert_int_equal(sim_port_lent_frames(&chan.sim), 34);
+	assert_int_equal(chan.sim.pages, 0);
+	channel_double_drop(&chan);
+}
+
 /* Migration ----------------------------------------------------------------------------------- */
 
 static void test_migrate_moves_by_the_channel(void **state)
@@ -520,6 +543,7 @@ int main(void)
 		CASE(test_stop_waits_for_isolated_frames, NULL),
 		CASE(test_stop_before_the_first_step, NULL),
 		CASE(test_stop_with_frames_held_for_the_round, NULL),
+		cmocka_unit_test(test_fini_within_a_round_gives_held_frames_back),
 		CASE(test_migrate_moves_by_the_channel, NULL),
 		CASE(test_migrate_lost_frame_is_made_good, NULL),
 		CASE(test_migrate_failures_of_the_host, NULL),

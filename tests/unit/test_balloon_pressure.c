@@ -159,13 +159,10 @@ static bool is_lying;
 static size_t lying_alloc(void *ctx, unsigned int order, enum aero_effort effort, aero_frame *out,
 			  size_t count)
 {
-	struct channel_double *chan = ((struct sim_port *)ctx)->during_ctx;
-
-	(void)order;
+	(void)ctx;
 	(void)effort;
 	if (!is_lying || order)
 		return 0;
-	(void)chan;
 	for (size_t i = 0; i < count; i++)
 		out[i] = 3;
 	return count;
@@ -177,13 +174,12 @@ static void test_frames_twice_from_the_kernel_back_off(void **state)
 
 	settle(chan);
 	is_lying = true;
-	chan->sim.during_ctx = chan;
 	chan->sim.port.alloc = lying_alloc;
 	aim(chan, 100);
 	assert_frames(chan, 0);
 	assert_stall(chan, STALL(NO_MEMORY));
 	assert_int_equal(chan->balloon.counters.backoffs, 1);
-	assert_int_equal(chan->sim.counters.logs[AERO_LOG_ERROR], 1);
+	assert_int_equal(chan->sim.counters.logs[AERO_LOG_ERROR], chan->sim.port.log ? 1 : 0);
 	is_lying = false;
 }
 
@@ -571,6 +567,7 @@ int main(void)
 		CASE(test_backoff_without_polling_is_when_to_come_back, &odd_backoff),
 		CASE(test_backoff_deflation_goes_on, NULL),
 		CASE(test_frames_twice_from_the_kernel_back_off, NULL),
+		CASE(test_frames_twice_from_the_kernel_back_off, &bare),
 		CASE(test_rates_are_those_of_open_vm_tools, &limited),
 		CASE(test_rates_rise_step_by_step_when_reached, &limited),
 		CASE(test_rates_slow_rounds_are_of_single_frames, &limited),

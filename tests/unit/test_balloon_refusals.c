@@ -243,6 +243,10 @@ static void test_refused_without_memory_are_freed_at_once(void **state)
 	assert_frames(chan, MIB(10));
 }
 
+static const struct balloon_options largest = {
+	.config = { .refusal_limit = 1 },
+	.sim = { .frames = SIM_PORT_GIB(2), .orders = ORDER(0) | ORDER(18) },
+};
 static const struct balloon_options large = { .sim = { .frames = SIM_PORT_GIB(1) } };
 
 /* A leaf for the pool cannot be had: the block is freed whole. */
@@ -271,6 +275,39 @@ static void test_split_without_memory_frees_the_block(void **state)
 		balloon_close(&own);
 	}
 	assert_true(freed > 0);
+}
+
+/* A block of 1 GiB has frames of eight leaves: without memory for the last ones none is kept. */
+static void test_split_without_memory_in_the_middle_frees_the_block(void **state)
+{
+	uint64_t nth, freed = 0, split = 0;
+
+	(void)state;
+	for (nth = 1; nth < 20; nth++) {
+		void *own = (void *)(uintptr_t)&largest;
+		struct channel_double *chan;
+
+		balloon_open(&own);
+		chan = own;
+		chan->limits.orders = ORDER(0) | ORDER(18);
+		chan->refuses = all_large;
+		settle(chan);
+		sim_port_fail(&chan->sim, SIM_PORT_PAGE_GET, nth, true);
+		chan->target = SIM_PORT_GIB(1);
+		aero_balloon_notify(&chan->balloon);
+		/* Twice refused, then no more memory; the last step splits. */
+		for (unsigned int i = 0; i < 2; i++)
+			step(chan);
+		freed += COUNTERS(chan, 1)->refused_freed;
+		split += chan->sim.counters.splits;
+		sim_port_fail(&chan->sim, 0, 0, false);
+		if (!chan->sim.counters.splits)
+			assert_int_equal(aero_frame_set_count(&chan->balloon.pool), 0);
+		chan->target = 0;
+		balloon_close(&own);
+	}
+	assert_true(freed > 3);
+	assert_true(split > 3);
 }
 
 static void test_reset_by_a_batch_starts_anew(void **state)
@@ -361,6 +398,7 @@ int main(void)
 		CASE(test_refused_on_the_way_out_stay_and_are_not_asked_again, NULL),
 		CASE(test_refused_without_memory_are_freed_at_once, NULL),
 		cmocka_unit_test(test_split_without_memory_frees_the_block),
+		cmocka_unit_test(test_split_without_memory_in_the_middle_frees_the_block),
 		CASE(test_reset_by_a_batch_starts_anew, NULL),
 		CASE(test_target_question_failing_leaves_the_balloon, NULL),
 	};

@@ -316,6 +316,49 @@ static void test_join_others_while_memory_is_fetched(void **state)
 	assert_int_equal(aero_pages_frames(&c->pages), 25 + 8 * 512);
 }
 
+/* A kernel that gives the same frames to two at once: one of them is refused, and nothing is lost. */
+static void join_the_same(void *ctx, enum sim_port_call call)
+{
+	struct pages_case *c = ctx;
+	struct aero_pages_list *other = &c->list[1];
+
+	if (call != SIM_PORT_PAGE_GET || ++c->seen != c->list[2].count)
+		return;
+	c->sim.during = NULL;
+	assert_int_equal(aero_pages_enqueue(&c->pages, other), AERO_OK);
+}
+
+static void test_join_the_same_frames_while_memory_is_fetched(void **state)
+{
+	(void)state;
+	for (uint32_t nth = 1; nth <= 4; nth++) {
+		struct aero_pages_list *list, *other;
+		struct pages_case *c;
+		void *own = NULL;
+
+		pages_open(&own);
+		c = own;
+		list = &c->list[0];
+		other = &c->list[1];
+		take(c, list, 0, 20);
+		/* Some in the middle of the run, and none of them twice in the end. */
+		memcpy(other->frames, list->frames + 5, 3 * sizeof(list->frames[0]));
+		other->count = 3;
+		c->list[2].count = nth;
+		c->sim.during = join_the_same;
+		c->sim.during_ctx = c;
+		assert_int_equal(aero_pages_join(&c->pages, list), AERO_EINVAL);
+		assert_int_equal(c->seen, nth);
+		c->list[2].count = 0;
+		check_pages(c);
+		assert_int_equal(aero_pages_frames(&c->pages), 3);
+		/* They are the balloon's now; the list has the others only. */
+		memmove(list->frames + 5, list->frames + 8, 12 * sizeof(list->frames[0]));
+		list->count = 17;
+		pages_close(&own);
+	}
+}
+
 static const struct pages_options bare = {
 	.sim = { .without = SIM_PORT_SPLIT | SIM_PORT_SET_OFFLINE | SIM_PORT_ADJUST_MANAGED |
 			    SIM_PORT_LOCK | SIM_PORT_LOG },
@@ -337,6 +380,7 @@ int main(void)
 		CASE(test_lists_in_flight_land_in_any_order, &bare),
 		CASE(test_join_memory_missing_at_each_node_rests, &far),
 		CASE(test_join_others_while_memory_is_fetched, &far),
+		cmocka_unit_test(test_join_the_same_frames_while_memory_is_fetched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -409,6 +409,26 @@ static void test_target_beyond_32_bits(void **state)
 	assert_frames(script, 0x400);
 }
 
+/* A kernel that keeps no count, no marks and no log. */
+static void test_target_limit_without_an_adjusted_count(void **state)
+{
+	struct vmware_script *script = *state;
+
+	script->is_create_failing = true;
+	settle(script);
+	aim(script, MIB(20));
+	forget(script);
+	run(script, SECOND);
+	assert_words(script, "target(4000,0)");
+	assert_frames(script, MIB(20));
+	aim(script, MIB(200));
+	assert_frames(script, MIB(64));
+}
+
+static const struct vmware_options bare = {
+	.sim = { .without = SIM_PORT_SPLIT | SIM_PORT_SET_OFFLINE | SIM_PORT_ADJUST_MANAGED |
+			    SIM_PORT_LOCK | SIM_PORT_LOG },
+};
 static const struct vmware_options linux_type = {
 	.config = { .guest_type = AERO_VMWARE_GUEST_LINUX },
 };
@@ -440,6 +460,7 @@ int main(void)
 		CASE(test_target_in_any_answer_counts_from_the_next_batch, NULL),
 		CASE(test_target_only_in_commands_that_carry_it, NULL),
 		CASE(test_target_beyond_32_bits, &all),
+		CASE(test_target_limit_without_an_adjusted_count, &bare),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
