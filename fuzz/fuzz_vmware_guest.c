@@ -99,7 +99,7 @@ static void model_forget(struct state *st)
 	st->in_frames = 0;
 }
 
-/* Checks ------------------------------------------------------------------------------------------ */
+/* Checks -------------------------------------------------------------------------------------- */
 
 static void compare_sets(const struct state *st)
 {
@@ -155,7 +155,7 @@ static void check_all(const struct state *st)
 		compare_sets(st);
 }
 
-/* The host ---------------------------------------------------------------------------------------- */
+/* The host ------------------------------------------------------------------------------------ */
 
 static uint32_t entries_of(const struct aero_vmware_registers *regs)
 {
@@ -309,7 +309,7 @@ static void destroy(void *ctx, uint32_t context, uint32_t resource)
 	CHECK(st->doorbells-- == 1 && context == 3 && resource == 4);
 }
 
-/* Operations -------------------------------------------------------------------------------------- */
+/* Operations ---------------------------------------------------------------------------------- */
 
 static void step_once(struct state *st, uint64_t *out_due)
 {
@@ -490,7 +490,7 @@ static void (*const operations[])(struct state *st) = {
 	op_memory,  op_pin,	op_grants,  op_report, op_stop,
 };
 
-/* A whole life ------------------------------------------------------------------------------------ */
+/* A whole life -------------------------------------------------------------------------------- */
 
 static void open_driver(struct state *st)
 {

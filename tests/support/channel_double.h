@@ -3,9 +3,10 @@
 #define AEROSTAT_TESTS_SUPPORT_CHANNEL_DOUBLE_H
 
 /*
- * The engine on a channel that does what a test says: answers at once or late, in any order, refuses
- * blocks or whole batches, resets, or never answers; on a simulated kernel. The double keeps its own
- * book of frames, written apart from the engine, and check() compares engine, book and kernel.
+ * The engine on a channel that does what a test says: answers at once or late, in any order,
+ * refuses blocks or whole batches, resets, or never answers; on a simulated kernel. The double
+ * keeps its own book of frames, written apart from the engine, and check() compares engine, book
+ * and kernel.
  *
  * What the engine asks of the channel is kept as text, one word per call:
  *

@@ -47,7 +47,7 @@ static void note(struct vmware_script *script, const struct aero_vmware_register
 	append(script->words, sizeof(script->words), word);
 }
 
-/* A host that does as it should ------------------------------------------------------------------ */
+/* A host that does as it should --------------------------------------------------------------- */
 
 static uint64_t *batch_entry(struct vmware_script *script, uint32_t index)
 {

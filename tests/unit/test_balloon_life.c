@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The engine's life: resets, freezing, inhibition, migration, its end; and what it says of itself. */
+/* The engine's life: resets, freezing, migration, its end; and what it says of itself. */
 #include "test_balloon_case.h"
 
 #include "src/guest/balloon_internal.h"

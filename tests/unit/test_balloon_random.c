@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The engine on random channels and kernels: batches answered in any order or never, refusals, resets,
- * failing allocations, reclaim, migration, freezing. Engine, host's book and kernel are compared
- * after each step, and once all is well again the target is reached. AERO_TEST_SEED=N replays one.
+ * The engine on random channels and kernels: batches answered in any order or never, refusals,
+ * resets, failing allocations, reclaim, migration, freezing. Engine, host's book and kernel are
+ * compared after each step, and once all is well again the target is reached. AERO_TEST_SEED=N
+ * replays one.
  */
 #include "test_balloon_case.h"
 

@@ -316,7 +316,7 @@ static void test_join_others_while_memory_is_fetched(void **state)
 	assert_int_equal(aero_pages_frames(&c->pages), 25 + 8 * 512);
 }
 
-/* A kernel that gives the same frames to two at once: one of them is refused, and nothing is lost. */
+/* A kernel that gives the same frames to two at once: one is refused, and nothing is lost. */
 static void join_the_same(void *ctx, enum sim_port_call call)
 {
 	struct pages_case *c = ctx;

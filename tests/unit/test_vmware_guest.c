@@ -205,7 +205,7 @@ static void test_start_failures_are_tried_each_second(void **state)
 	assert_int_equal(get_report(script).stats.reset, 1);
 }
 
-/* Doorbell --------------------------------------------------------------------------------------- */
+/* Doorbell ------------------------------------------------------------------------------------ */
 
 static void test_doorbell_that_cannot_be_created(void **state)
 {
@@ -289,7 +289,7 @@ static void test_guest_type_that_the_host_does_not_take(void **state)
 			    "vmware balloon: the host does not take the guest's type");
 }
 
-/* Target ----------------------------------------------------------------------------------------- */
+/* Target -------------------------------------------------------------------------------------- */
 
 static void test_target_limit_is_all_memory_also_with_a_balloon(void **state)
 {

@@ -20,7 +20,7 @@ static void set_entry(struct vmware_script *script, uint32_t index, uint64_t val
 		bytes[i] = (uint8_t)(value >> 8 * i);
 }
 
-/* Batches ---------------------------------------------------------------------------------------- */
+/* Batches ------------------------------------------------------------------------------------- */
 
 static void test_batch_words_are_frame_numbers_in_little_endian(void **state)
 {
@@ -223,7 +223,7 @@ static void test_each_status_of_a_frame_is_a_refusal(void **state)
 	}
 }
 
-/* Single frames ---------------------------------------------------------------------------------- */
+/* Single frames ------------------------------------------------------------------------------- */
 
 static void test_single_refused_frames_end_the_round_at_sixteen(void **state)
 {
@@ -314,7 +314,7 @@ static void test_batch_frames_beyond_32_bits_are_sent(void **state)
 	script->ax[CMD(BATCHED_LOCK)] = 0;
 }
 
-/* Resets ----------------------------------------------------------------------------------------- */
+/* Resets -------------------------------------------------------------------------------------- */
 
 /* A script of all that a driver ever sends; answers how many calls it took. */
 static uint64_t whole_life(struct vmware_script *script)

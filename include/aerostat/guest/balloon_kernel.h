@@ -27,7 +27,8 @@ enum aero_reclaim {
  * @now_ns:     Monotonic time.
  * @out_frames: How many came back now; with whole blocks it may be more. Written always.
  *
- * Shape:   the host is told. Inflation rests for the cool-down afterwards.
+ * Shape:   the host is told. Inflation rests for the cool-down afterwards; call step() soon, whose
+ *          answer says when it goes on.
  * Owner:   the frames are the kernel's.
  * Errors:  AERO_EAGAIN: a step is at work, the protocol is not started, or all batches are in
  *          flight; nothing came. AERO_EREFUSED: the host let go of none.
@@ -55,7 +56,8 @@ uint64_t aero_balloon_frames(const struct aero_balloon *balloon);
  * @order:   Of the block.
  * @frame:   Its first frame.
  *
- * Shape:   as aero_pages_isolate().
+ * Shape:   as aero_pages_isolate(); false also while the protocol is not started, is to start
+ *          anew, or has ended: nothing could move then, and what is isolated is waited for.
  * Owner:   isolated until putback() or migrate().
  * Errors:  none.
  * Context: that of port->page_get().
@@ -85,11 +87,12 @@ void aero_balloon_putback(struct aero_balloon *balloon, unsigned int order, aero
  * @old_frame: Isolated.
  * @out_is_in: Whether the new block is in the balloon; false: the host took none in its place.
  *
- * Shape:   as aero_pages_migrate().
+ * Shape:   as aero_pages_migrate(); call step() soon where the new one is not in.
  * Owner:   after AERO_OK the old block is the kernel's, and the new one too unless out_is_in.
  * Errors:  AERO_EAGAIN: a step is at work, the protocol is not started, or no memory: try again.
  *          AERO_EREFUSED: the host keeps the old one; put it back. AERO_ENOTSUP: this protocol
- *          moves nothing. AERO_EINVAL: old is not isolated or new is in the balloon.
+ *          moves nothing. AERO_EINVAL: old is not isolated, new is in the balloon, or the
+ *          protocol has no blocks of this order.
  * Context: that of the channel's bus and port->page_get().
  * Source:  balloon page core: migrate.
  */

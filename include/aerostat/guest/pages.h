@@ -278,7 +278,8 @@ uint32_t aero_pages_dequeue(struct aero_pages *pages, struct aero_pages_list *li
  * aero_pages_frames() - How many frames are in the balloon.
  * @pages: Initialised.
  *
- * Shape:   frames of all sizes that the host has accepted and not yet given back.
+ * Shape:   frames of all sizes that the host has accepted and not yet given back. While join()
+ *          fetches memory, blocks of its list may be among them.
  * Owner:   nothing changes hands.
  * Errors:  none.
  * Context: any.
