@@ -16,7 +16,7 @@ static uint32_t wanted(const struct aero_balloon *balloon, uint64_t frames, uint
 	return aero_balloon_blocks(balloon, balloon->stage, frames);
 }
 
-/* Fills a list: with frames of split blocks, then from the kernel. False: the kernel has no more. */
+/* Fills a list: with frames of split blocks, then from the kernel. False: that has no more. */
 static bool fill(struct aero_balloon *balloon, struct aero_pages_list *list, uint32_t blocks)
 {
 	struct aero_balloon_size_counters *counters = &balloon->counters.size[balloon->stage];

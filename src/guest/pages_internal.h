@@ -40,8 +40,8 @@ enum aero_status aero_pages_refill(struct aero_pages *pages);
 void aero_pages_trim(struct aero_pages *pages);
 
 /*
- * Adds blocks to a set of the core. Called with the lock held, which it drops where it needs memory;
- * *state follows. AERO_ENOMEM: *done says how many blocks are in.
+ * Adds blocks to a set of the core. Called with the lock held, which it drops where it needs
+ * memory; *state follows. AERO_ENOMEM: *done says how many blocks are in.
  */
 enum aero_status aero_pages_insert(struct aero_pages *pages, struct aero_frame_set *set,
 				   struct aero_range blocks, uint64_t *done, uintptr_t *state);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * VMware's driver through a whole life, with the nth call of the port failing, once or from then on,
- * and with the nth exchange answered by a reset or a failure, in each mode of the protocol.
+ * VMware's driver through a whole life, with the nth call of the port failing, once or from then
+ * on, and with the nth exchange answered by a reset or a failure, in each mode of the protocol.
  */
 #include "support/test.h"
 

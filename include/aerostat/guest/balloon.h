@@ -65,8 +65,8 @@ struct aero_balloon_event {
  * Limits on allocation, as open-vm-tools has them. Zeroed members mean its values.
  *
  * A round begins with allocations that do not reclaim. One that fails turns the next slow_rounds
- * rounds to sleeping ones, of at most rate frames; rate is halved when these fail and raised by step
- * when they do not.
+ * rounds to sleeping ones, of at most rate frames; rate is halved when these fail and raised by
+ * step when they do not.
  */
 struct aero_balloon_rates {
 	bool is_limited;       /* false: none of this, a round runs to the target */

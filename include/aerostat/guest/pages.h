@@ -46,8 +46,8 @@ enum aero_pages_move {
 };
 
 /*
- * Blocks of one size on their way. The numbers in frames are the guest's own record: a driver copies
- * them into what the host can see and never reads them back from there.
+ * Blocks of one size on their way. The numbers in frames are the guest's own record: a driver
+ * copies them into what the host can see and never reads them back from there.
  */
 struct aero_pages_list {
 	aero_frame *frames; /* the first frame of each block; room for AERO_PAGES_LIST_MAX */
