@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A hostile host against VMware's driver, on a kernel with a mind of its own and sometimes no memory.
- * After each operation: validate(), the kernel's checks, and a model of which frames should be in
- * the balloon, made of what the driver sent and of the statuses it got: whatever else the host
- * wrote, into registers or the batch page, must not matter.
+ * A hostile host against VMware's driver, on a kernel with a mind of its own and sometimes no
+ * memory. After each operation: validate(), the kernel's checks, and a model of which frames should
+ * be in the balloon, made of what the driver sent and of the statuses it got: whatever else the
+ * host wrote, into registers or the batch page, must not matter.
  *
  * Input: five bytes of configuration, then operations; see operations[] below. What the host
  * answers is read from the end of the input backwards; see answer(). Where the two meet operations
