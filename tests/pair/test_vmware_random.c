@@ -17,9 +17,16 @@
 #define SECOND 1000000000ull
 #define MINUTE (60 * SECOND)
 #define ACTIONS 100
-/* Other machines are slow to emulate, and replay what the fast one has found. */
-#ifdef AERO_TEST_PLAIN
+/* Other machines are slow to emulate and sanitizers take their time: they replay the first ones. */
+#if defined(__has_feature)
+#define HAS_SANITIZER __has_feature(address_sanitizer)
+#else
+#define HAS_SANITIZER 0
+#endif
+#if defined(AERO_TEST_PLAIN)
 #define SCHEDULES 60
+#elif HAS_SANITIZER
+#define SCHEDULES 300
 #else
 #define SCHEDULES 1000
 #endif
