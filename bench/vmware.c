@@ -216,7 +216,7 @@ static double deflate_seconds(bool is_migrated, bool is_host_real)
 	return seconds;
 }
 
-/* The figure is the guest's: driver and simulated kernel. The note has the host's ledger as well. */
+/* The figure is the guest's: driver and simulated kernel. The note has the host's ledger too. */
 static void measure_migration(void)
 {
 	double guest[ROUNDS], both[ROUNDS];

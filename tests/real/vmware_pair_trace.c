@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Our driver led through a script against our host, with the trace of its calls on stdout: the other
- * half of what `aerostat vmware --trace` records of Linux's driver.
+ * Our driver led through a script against our host, with the trace of its calls on stdout: the
+ * other half of what `aerostat vmware --trace` records of Linux's driver.
  *
  *	vmware_pair_trace FRAMES CAPABILITIES < script
  *
