@@ -36,11 +36,13 @@ static void test_floor_is_never_passed_also_not_by_a_block(void **state)
 	assert_frames(chan, MIB(52));
 }
 
+static uint64_t unplugged;
+
 static uint64_t smaller_kernel(void *ctx)
 {
-	struct channel_double *chan = ((struct sim_port *)ctx)->during_ctx;
+	struct sim_port *sim = ctx;
 
-	return MIB(40) - sim_port_taken_frames(&chan->sim);
+	return sim->config.frames - unplugged - sim_port_taken_frames(sim);
 }
 
 /* Memory was unplugged: what the kernel needs comes back, although the host wants it. */
@@ -51,11 +53,17 @@ static void test_floor_rises_frames_come_back(void **state)
 	settle(chan);
 	aim(chan, MIB(50));
 	assert_frames(chan, MIB(50));
-	chan->sim.during_ctx = chan;
+	unplugged = MIB(24);
 	chan->sim.port.managed_frames = smaller_kernel;
 	run(chan, SECOND);
 	assert_in_range(channel_double_frames(chan), MIB(40) - 1000 - 511, MIB(40) - 1000);
 	assert_stall(chan, STALL(FLOOR));
+	/* Also by less than what is left alone above a target. */
+	for (; unplugged < MIB(25); unplugged += 100) {
+		run(chan, SECOND);
+		assert_in_range(channel_double_frames(chan), 1,
+				chan->sim.config.frames - unplugged - 1000);
+	}
 }
 
 static void test_floor_above_all_memory_takes_nothing(void **state)
