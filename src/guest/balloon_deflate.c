@@ -38,11 +38,8 @@ enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t f
 	found = aero_pages_leave(&balloon->pages, &batch->list, balloon->stage, blocks);
 	if (found) {
 		aero_balloon_submit(balloon, batch, now_ns);
-		/* A host that fails, fails for all of them alike. */
-		if (balloon->is_round_ending) {
-			aero_pages_rewind(&balloon->pages);
+		if (balloon->is_round_ending)
 			return AERO_PROGRESS_DONE;
-		}
 	}
 	if (found == blocks && (batch->is_flying || !batch->list.refused_count))
 		return AERO_PROGRESS_MORE;
