@@ -27,7 +27,8 @@ class VmwareGuest(Guest):
     """The guest alone: whoever has `gdb` and `memory_file` serves its driver."""
 
     def __init__(self, memory=MEMORY, append=None):
-        self.folder = tempfile.mkdtemp(prefix="aero-vmware-")
+        # Memory in a file system on a disk comes and goes in larger pieces than were asked for.
+        self.folder = tempfile.mkdtemp(prefix="aero-vmware-", dir="/dev/shm")
         self.gdb = os.path.join(self.folder, "gdb")
         self.memory_file = os.path.join(self.folder, "memory")
         self.memory_bytes = memory
