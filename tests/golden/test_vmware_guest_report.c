@@ -246,6 +246,7 @@ static void test_text_longest_fits_in_2048(void **state)
 {
 	struct aero_vmware_guest_config config = { .capabilities = 0x3e };
 	struct vmware_script *script = calloc(1, sizeof(*script));
+	char text[2048];
 
 	(void)state;
 	assert_non_null(script);
@@ -253,9 +254,14 @@ static void test_text_longest_fits_in_2048(void **state)
 	fill(&script->drv);
 	memset(&script->drv.stats, 0xff, sizeof(script->drv.stats));
 	memset(&script->drv.balloon.counters, 0xff, sizeof(script->drv.balloon.counters));
-	script->drv.capabilities = UINT32_MAX;
+	script->drv.capabilities = 0x89abcdef;
 	script->drv.balloon.target = UINT64_MAX;
-	assert_in_range(aero_vmware_guest_report_text(&script->drv, NULL, 0), 1500, 2047);
+	assert_in_range(aero_vmware_guest_report_text(&script->drv, text, sizeof(text)), 1500,
+			2047);
+	assert_non_null(strstr(text, "used capabilities     :       0x89abcdef\n"));
+	script->drv.capabilities = 0x1000000;
+	aero_vmware_guest_report_text(&script->drv, text, sizeof(text));
+	assert_non_null(strstr(text, "used capabilities     :        0x1000000\n"));
 	close_script(script);
 	free(script);
 }

@@ -265,6 +265,23 @@ static void test_rates_rise_step_by_step_when_reached(void **state)
 	chan->refuse.count = 0;
 }
 
+/* By a step for each time that the rate fits into what the round has allocated. */
+static void test_rates_rise_by_a_step_per_multiple(void **state)
+{
+	struct channel_double *chan = *state;
+
+	chan->limits.orders = ORDER(0);
+	settle(chan);
+	chan->balloon.rate = 512;
+	chan->sim.spare_floor = sim_port_free_frames(&chan->sim) - 3000;
+	aim(chan, 200000);
+	/* 3000 without sleeping, then none is left for the rate. */
+	assert_frames(chan, 3000);
+	assert_stall(chan, STALL(RATE));
+	assert_int_equal(report(chan).rate, 512 + 5 * 16);
+	assert_int_equal(round_of(chan), 592);
+}
+
 /* In a slow round large blocks are not tried: they would not sleep. */
 static void test_rates_slow_rounds_are_of_single_frames(void **state)
 {
@@ -578,6 +595,7 @@ int main(void)
 		CASE(test_frames_twice_from_the_kernel_back_off, &bare),
 		CASE(test_rates_are_those_of_open_vm_tools, &limited),
 		CASE(test_rates_rise_step_by_step_when_reached, &limited),
+		CASE(test_rates_rise_by_a_step_per_multiple, &limited),
 		CASE(test_rates_slow_rounds_are_of_single_frames, &limited),
 		CASE(test_rates_not_limited_runs_to_the_target, &two_gib),
 		CASE(test_reclaim_under_pressure_takes_small_ones_first, NULL),
