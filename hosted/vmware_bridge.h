@@ -68,7 +68,7 @@ struct aero_vmware_bridge_config {
 	uint32_t capabilities;
 	bool is_old;
 	enum aero_discard_mode mode;
-	uint64_t idle_ns;
+	uint64_t idle_ns; /* 0: 300 ms */
 	uint64_t silent_ns;
 	/* All are called from the loop and none may end the bridge. Optional. */
 	void (*event)(void *ctx, const struct aero_vmware_bridge_event *event);

@@ -36,7 +36,7 @@ static const char help[] =
 	"                       signalled_wakeup, 64_bit_target (default: all)\n"
 	"  --old-host           be one from before capabilities\n"
 	"  --discard MODE       collect, request, frame, none; see 'aerostat help device'\n"
-	"  --idle-ms N          how long an incomplete block is waited for (default 50)\n"
+	"  --idle-ms N          how long an incomplete block is waited for (default 300)\n"
 	"  --trace FILE         write each call as a line, after the runs it moved\n"
 	"\n"
 	"For tests of drivers:\n"
