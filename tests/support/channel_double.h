@@ -62,6 +62,7 @@ struct channel_double {
 	struct aero_balloon_batch *done[AERO_BALLOON_BATCHES_MAX];
 	enum aero_status done_status[AERO_BALLOON_BATCHES_MAX];
 	unsigned int done_count;
+	uint64_t checks;
 	uint8_t *given; /* by first frame: 1 + order of the block that the host has */
 	uint64_t given_frames;
 };

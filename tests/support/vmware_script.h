@@ -51,6 +51,8 @@ struct vmware_script {
 	char problem[200];
 	char events[2048]; /* "started target:7 reached:7 stalled:3 reset:7" */
 
+	uint64_t checks;
+
 	/* The host's book: by first frame, 1 + order. */
 	uint8_t *given;
 	uint64_t given_frames;

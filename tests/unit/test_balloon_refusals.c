@@ -247,7 +247,9 @@ static const struct balloon_options largest = {
 	.config = { .refusal_limit = 1 },
 	.sim = { .frames = SIM_PORT_GIB(2), .orders = ORDER(0) | ORDER(18) },
 };
-static const struct balloon_options large = { .sim = { .frames = SIM_PORT_GIB(1) } };
+static const struct balloon_options scattered = {
+	.sim = { .frames = SIM_PORT_GIB(1), .order = SIM_SHUFFLED, .seed = 1 },
+};
 
 /* A leaf for the pool cannot be had: the block is freed whole. */
 static void test_split_without_memory_frees_the_block(void **state)
@@ -256,7 +258,7 @@ static void test_split_without_memory_frees_the_block(void **state)
 
 	(void)state;
 	for (nth = 1; nth < 14; nth++) {
-		void *own = (void *)(uintptr_t)&large;
+		void *own = (void *)(uintptr_t)&scattered;
 		struct channel_double *chan;
 
 		balloon_open(&own);
@@ -264,14 +266,14 @@ static void test_split_without_memory_frees_the_block(void **state)
 		settle(chan);
 		chan->refuses = all_large;
 		sim_port_fail(&chan->sim, SIM_PORT_PAGE_GET, nth, true);
-		aim(chan, MIB(900));
+		aim(chan, MIB(40));
 		assert_int_equal(COUNTERS(chan, 1)->refused,
 				 COUNTERS(chan, 1)->refused_freed + chan->sim.counters.splits);
 		freed += COUNTERS(chan, 1)->refused_freed;
 		sim_port_fail(&chan->sim, 0, 0, false);
 		chan->refuses = NULL;
 		run(chan, 40 * SECOND);
-		assert_frames(chan, MIB(900));
+		assert_frames(chan, MIB(40));
 		balloon_close(&own);
 	}
 	assert_true(freed > 0);
