@@ -88,16 +88,6 @@ static void answer(struct aero_vmware_bridge *bridge, const struct aero_vmware_r
 					      bridge);
 }
 
-/*
- * Linux goes by the mask it was granted last when it frees its balloon at unload: granted none in
- * answer to its farewell, it looks for blocks of 2 MiB no more and loops for ever (observed: 6.1).
- */
-static void soften_farewell(struct aero_vmware_registers *regs, uint64_t argument)
-{
-	if (regs->ax == AERO_VMWARE_SUCCESS_WITH_CAPABILITIES && !argument)
-		regs->cx = AERO_VMWARE_HOST_CAPABILITIES;
-}
-
 static void on_site_byte(void *ctx, enum aero_status status)
 {
 	struct aero_vmware_bridge *bridge = ctx;
@@ -122,7 +112,6 @@ static void on_site_byte(void *ctx, enum aero_status status)
 		return;
 	}
 	bridge->counters.calls++;
-	soften_farewell(&regs, bridge->registers.bx);
 	answer(bridge, &regs);
 }
 

@@ -474,27 +474,27 @@ static void put_run(struct aero_pages_list *list, struct aero_range run, unsigne
 	list->count += (uint32_t)run.count;
 }
 
-uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list,
-			  unsigned int index, uint32_t count)
+uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list, unsigned int size,
+			  uint32_t count)
 {
-	struct aero_pages_size *size = &pages->size[index];
+	struct aero_pages_size *blocks = &pages->size[size];
 	uintptr_t state = aero_pages_lock(pages);
-	bool has_others = pages->flying || aero_frame_set_count(&size->isolated);
-	aero_frame from = size->cursor;
+	bool has_others = pages->flying || aero_frame_set_count(&blocks->isolated);
+	aero_frame from = blocks->cursor;
 	struct aero_range run;
 
-	list->size = index;
+	list->size = size;
 	list->count = 0;
 	if (count > AERO_PAGES_LIST_MAX)
 		count = AERO_PAGES_LIST_MAX;
 	while (list->count < count &&
-	       aero_frame_set_next(&size->lent, from, count - list->count, &run)) {
-		if (has_others && !clip(pages, size, &run, &from))
+	       aero_frame_set_next(&blocks->lent, from, count - list->count, &run)) {
+		if (has_others && !clip(pages, blocks, &run, &from))
 			continue;
-		put_run(list, run, size->order);
+		put_run(list, run, blocks->order);
 		from = run.first + run.count;
 	}
-	size->cursor = from;
+	blocks->cursor = from;
 	if (list->count) {
 		aero_pages_fly(pages, list, AERO_PAGES_LEAVING);
 		list->lowest = list->frames[0];

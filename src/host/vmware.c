@@ -113,7 +113,6 @@ void aero_vmware_host_forget(struct aero_vmware_host *host)
 static uint32_t start(struct aero_vmware_host *host, struct aero_vmware_registers *regs)
 {
 	uint32_t wanted = (uint32_t)regs->bx;
-	uint32_t status = AERO_VMWARE_SUCCESS_WITH_CAPABILITIES;
 
 	end_protocol(host);
 	if (wanted) {
@@ -130,10 +129,13 @@ static uint32_t start(struct aero_vmware_host *host, struct aero_vmware_register
 		aero_vmware_host_emit(host, EVENT(LEFT), 0);
 	}
 	if (host->config.is_old)
-		status = AERO_VMWARE_SUCCESS;
-	else
-		regs->cx = host->capabilities;
-	return status;
+		return AERO_VMWARE_SUCCESS;
+	/*
+	 * Who leaves is told what there is. Linux goes by the last mask while it empties its
+	 * balloon: granted none, it does not look for blocks of 2 MiB and loops for ever (6.1).
+	 */
+	regs->cx = wanted ? host->capabilities : aero_vmware_host_grantable(host);
+	return AERO_VMWARE_SUCCESS_WITH_CAPABILITIES;
 }
 
 static uint32_t get_target(struct aero_vmware_host *host, uint64_t limit)

@@ -208,6 +208,11 @@ static uint32_t needed_cap(uint32_t command)
 	}
 }
 
+static uint32_t grantable(const struct vmware_host_rig *rig)
+{
+	return 0x3e & ~rig->options.refused & (rig->options.has_no_doorbell ? ~0x10u : ~0u);
+}
+
 static uint32_t start_status(struct vmware_host_rig *rig, uint32_t wanted)
 {
 	lose_all(rig);
@@ -218,9 +223,7 @@ static uint32_t start_status(struct vmware_host_rig *rig, uint32_t wanted)
 		rig->caps = 0x02;
 		return 0;
 	}
-	rig->caps = wanted & 0x3e & ~rig->options.refused;
-	if (rig->options.has_no_doorbell)
-		rig->caps &= ~0x10u;
+	rig->caps = wanted & grantable(rig);
 	return 0x03000000;
 }
 
@@ -387,7 +390,10 @@ static void check_registers(struct vmware_host_rig *rig, uint32_t command,
 	bool has_caps = after->ax == 0x03000000 && command == START && !is_interposed(rig, command);
 
 	expect(rig, "BX", after->bx, has_target ? told_target(rig) : before->bx);
-	expect(rig, "CX", after->cx, has_caps ? rig->caps : before->cx);
+	expect(rig, "CX", after->cx,
+	       !has_caps	      ? before->cx
+	       : (uint32_t)before->bx ? rig->caps
+				      : grantable(rig));
 	expect(rig, "DX", after->dx, before->dx);
 	expect(rig, "SI", after->si, before->si);
 	expect(rig, "DI", after->di, before->di);

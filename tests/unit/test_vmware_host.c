@@ -209,7 +209,7 @@ static void test_start_zero_leaves(void **state)
 	assert_int_equal(call(rig, CMD(LOCK), 1000, 1), 0);
 	assert_int_equal(call(rig, CMD(START), 0, 0), is_old ? 0 : 0x03000000);
 	if (!is_old)
-		assert_int_equal(rig->regs.cx, 0);
+		assert_int_equal(rig->regs.cx, 0x3e);
 	assert_int_equal(rig->events[EVENT(LEFT)], 1);
 	assert_int_equal(rig->dev.counters.leaves, 1);
 	assert_int_equal(rig->dev.counters.starts, 1);
