@@ -7,6 +7,7 @@
  */
 #include "support/test.h"
 
+#include "support/every_fault.h"
 #include "support/vmware_host_rig.h"
 
 #define IDLE AERO_LEDGER_IDLE_NS_DEFAULT
@@ -100,8 +101,7 @@ static void recover(struct vmware_host_rig *rig)
 }
 
 /* Answers whether a fault was met. */
-static bool run_once(const struct vmware_host_rig_options *options, unsigned int kinds,
-		     uint64_t nth, bool is_on)
+static bool run_once(const void *options, unsigned int kinds, uint64_t nth, bool is_on)
 {
 	struct vmware_host_rig *rig = calloc(1, sizeof(*rig));
 	bool has_failed;
@@ -119,34 +119,7 @@ static bool run_once(const struct vmware_host_rig_options *options, unsigned int
 
 static void test_every_call_failing(void **state)
 {
-	static const unsigned int kinds[] = { HOST_DOUBLE_TRANSLATE, HOST_DOUBLE_IS_RAM,
-					      HOST_DOUBLE_DISCARD, HOST_DOUBLE_NODE,
-					      HOST_DOUBLE_ALL };
-	const char *replay = getenv("AERO_TEST_FAULT");
-	unsigned int kind;
-	unsigned int on;
-	unsigned long n;
-
-	if (replay) {
-		assert_int_equal(sscanf(replay, "%u,%lu,%u", &kind, &n, &on), 3);
-		run_once(*state, kind, n, on);
-		return;
-	}
-	for (size_t i = 0; i < TEST_ARRAY_SIZE(kinds); i++) {
-		/* Of all kinds together once is what each kind has had. */
-		for (on = kinds[i] == HOST_DOUBLE_ALL; on < 2; on++) {
-			bool has_failed = true;
-
-			for (n = 1; has_failed; n++) {
-				/* The last line before a failure is what replays it. */
-				if (n % 50 == 1)
-					print_message("# AERO_TEST_FAULT=%u,%lu,%u and on\n",
-						      kinds[i], n, on);
-				has_failed = run_once(*state, kinds[i], n, on);
-			}
-			assert_true(n > 3);
-		}
-	}
+	test_every_fault(run_once, *state);
 }
 
 int main(void)
