@@ -7,6 +7,7 @@ bench/run puts this folder on the path: 'import bench' is enough.
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 
@@ -52,6 +53,26 @@ def alternate(sides, rounds):
 def median_ratio(above, below):
     """The median of the ratios within each round."""
     return statistics.median(a / b for a, b in zip(above, below))
+
+
+def per_frame(program, workload, title):
+    """Instructions per frame, or whatever a workload of a work_ program prints the number of."""
+    counted, printed = instructions([os.path.join(BUILD, "bench", program), workload])
+    value = counted / int(printed)
+    note("%s: %s" % (title, workload), value, "instructions/frame")
+    return value
+
+
+def counted(program, title, figures, notes):
+    """Figures (name, at most, workloads: the worst of them) and notes of a work_ program."""
+    if not shutil.which("valgrind"):
+        skip("valgrind is not installed")
+        return
+    for name, most, workloads in figures:
+        worst = max(per_frame(program, workload, title) for workload in workloads)
+        figure(name, worst, "instructions", 1, at_most=most)
+    for workload in notes:
+        per_frame(program, workload, title)
 
 
 def instructions(command):

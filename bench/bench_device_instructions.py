@@ -8,9 +8,6 @@ discard each; how much they cost until they are answered is a note of its own, a
 random order that fill blocks. A figure is the worst of its workloads.
 """
 
-import os
-import shutil
-
 import bench
 
 FIGURES = [
@@ -23,24 +20,5 @@ NOTES = ["inflate_random_answered", "deflate_runs_64", "deflate_linux", "deflate
          "request_runs_64", "request_linux", "request_random"]
 
 
-def measure(workload):
-    program = os.path.join(bench.BUILD, "bench", "work_device")
-    counted, printed = bench.instructions([program, workload])
-    per_frame = counted / int(printed)
-    bench.note("device: " + workload, per_frame, "instructions/frame")
-    return per_frame
-
-
-def main():
-    if not shutil.which("valgrind"):
-        bench.skip("valgrind is not installed")
-        return
-    for figure, most, workloads in FIGURES:
-        worst = max(measure(workload) for workload in workloads)
-        bench.figure(figure, worst, "instructions", 1, at_most=most)
-    for workload in NOTES:
-        measure(workload)
-
-
 if __name__ == "__main__":
-    main()
+    bench.counted("work_device", "device", FIGURES, NOTES)

@@ -9,7 +9,6 @@ rise, fall, or come in groups of 64. Frames in random order are a note.
 
 import glob
 import os
-import shutil
 import subprocess
 import tempfile
 
@@ -34,14 +33,6 @@ CALLS = ["aero_vmware_guest_init", "aero_vmware_guest_fini", "aero_vmware_guest_
 TEXT_MOST = 24 * 1024
 
 
-def measure(workload):
-    program = os.path.join(bench.BUILD, "bench", "work_vmware_guest")
-    counted, printed = bench.instructions([program, workload])
-    per_frame = counted / int(printed)
-    bench.note("VMware guest: " + workload, per_frame, "instructions/frame")
-    return per_frame
-
-
 def text_bytes(folder):
     """Compiled for x86-64 by gcc -Os, linked with what is not called left out."""
     objects = []
@@ -59,14 +50,7 @@ def text_bytes(folder):
 
 
 def main():
-    if shutil.which("valgrind"):
-        for figure, most, workloads in FIGURES:
-            bench.figure(figure, max(measure(workload) for workload in workloads),
-                         "instructions", 1, at_most=most)
-        for workload in NOTES:
-            measure(workload)
-    else:
-        bench.skip("valgrind is not installed")
+    bench.counted("work_vmware_guest", "VMware guest", FIGURES, NOTES)
     with tempfile.TemporaryDirectory() as folder:
         bench.figure("text_bytes_vmware_guest", text_bytes(folder), "bytes", 1,
                      at_most=TEXT_MOST)

@@ -7,9 +7,6 @@ discards. Batches have 512 entries that rise or fall; entries in random order ar
 figure is of 4 KiB entries and the second of 2 MiB entries, each the worst of its workloads.
 """
 
-import os
-import shutil
-
 import bench
 
 FIGURES = [
@@ -21,24 +18,5 @@ FIGURES = [
 NOTES = ["lock_4k_shuffled", "unlock_4k_shuffled", "lock_2m_shuffled", "unlock_2m_shuffled"]
 
 
-def measure(workload):
-    program = os.path.join(bench.BUILD, "bench", "work_vmware_host")
-    counted, printed = bench.instructions([program, workload])
-    per_entry = counted / int(printed)
-    bench.note("VMware host: " + workload, per_entry, "instructions/entry")
-    return per_entry
-
-
-def main():
-    if not shutil.which("valgrind"):
-        bench.skip("valgrind is not installed")
-        return
-    for figure, most, workloads in FIGURES:
-        bench.figure(figure, max(measure(workload) for workload in workloads), "instructions", 1,
-                     at_most=most)
-    for workload in NOTES:
-        measure(workload)
-
-
 if __name__ == "__main__":
-    main()
+    bench.counted("work_vmware_host", "VMware host", FIGURES, NOTES)

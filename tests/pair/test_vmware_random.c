@@ -28,7 +28,7 @@
 #elif HAS_SANITIZER
 #define SCHEDULES 300
 #else
-#define SCHEDULES 1000
+#define SCHEDULES 2000
 #endif
 #define ISOLATED_MAX 32
 
