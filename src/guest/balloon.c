@@ -48,19 +48,16 @@ void aero_balloon_tell(struct aero_balloon *balloon, enum aero_balloon_event_kin
 		balloon->config.event(balloon->config.event_ctx, &event);
 }
 
-static uint64_t or_default(uint64_t value, uint64_t otherwise)
-{
-	return value ? value : otherwise;
-}
-
 static void fill_defaults(struct aero_balloon_config *config)
 {
-	config->cooldown_ns = or_default(config->cooldown_ns, COOLDOWN_NS);
-	config->backoff_min_ns = or_default(config->backoff_min_ns, BACKOFF_MIN_NS);
-	config->backoff_max_ns = or_default(config->backoff_max_ns, BACKOFF_MAX_NS);
-	config->silent_ns = or_default(config->silent_ns, SILENT_NS);
-	config->refusal_limit = (uint32_t)or_default(config->refusal_limit, REFUSAL_LIMIT);
-	config->batches = (uint32_t)or_default(config->batches, AERO_BALLOON_BATCHES_MAX);
+	config->cooldown_ns = aero_balloon_or_default(config->cooldown_ns, COOLDOWN_NS);
+	config->backoff_min_ns = aero_balloon_or_default(config->backoff_min_ns, BACKOFF_MIN_NS);
+	config->backoff_max_ns = aero_balloon_or_default(config->backoff_max_ns, BACKOFF_MAX_NS);
+	config->silent_ns = aero_balloon_or_default(config->silent_ns, SILENT_NS);
+	config->refusal_limit =
+		(uint32_t)aero_balloon_or_default(config->refusal_limit, REFUSAL_LIMIT);
+	config->batches =
+		(uint32_t)aero_balloon_or_default(config->batches, AERO_BALLOON_BATCHES_MAX);
 }
 
 /* The block sizes to keep: what the port has, the largest ones where these are too many. */

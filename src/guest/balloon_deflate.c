@@ -126,8 +126,7 @@ enum aero_status aero_balloon_reclaim(struct aero_balloon *balloon, enum aero_re
 	*out_frames = 0;
 	if (!aero_balloon_enter(balloon))
 		return AERO_EAGAIN;
-	if (balloon->is_started && !balloon->is_reset_required && !balloon->is_frozen &&
-	    !balloon->is_stopped && aero_balloon_slot(balloon)) {
+	if (aero_balloon_is_open(balloon) && aero_balloon_slot(balloon)) {
 		*out_frames = reclaim(balloon, kind, frames, now_ns);
 		status = *out_frames || !frames ? AERO_OK : AERO_EREFUSED;
 		if (aero_balloon_is_flying(balloon, AERO_PAGES_LEAVING))

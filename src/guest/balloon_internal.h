@@ -20,6 +20,18 @@ static inline uint64_t aero_balloon_later(uint64_t now_ns, uint64_t delay_ns)
 	return delay_ns < AERO_NEVER - now_ns ? now_ns + delay_ns : AERO_NEVER;
 }
 
+static inline uint64_t aero_balloon_or_default(uint64_t value, uint64_t otherwise)
+{
+	return value ? value : otherwise;
+}
+
+/* Whether frames may be moved at the host: the protocol is in force, and nothing ends or sleeps. */
+static inline bool aero_balloon_is_open(const struct aero_balloon *balloon)
+{
+	return balloon->is_started && !balloon->is_reset_required && !balloon->is_frozen &&
+	       !balloon->is_stopped;
+}
+
 /* balloon.c */
 
 /* Whether the caller may work on the balloon; false while another does. Pairs with exit(). */

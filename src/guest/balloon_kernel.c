@@ -23,8 +23,7 @@ static enum aero_status migrate(struct aero_balloon *balloon, unsigned int order
 
 	if (!channel->exchange)
 		return AERO_ENOTSUP;
-	if (!balloon->is_started || balloon->is_reset_required || balloon->is_frozen ||
-	    balloon->is_stopped)
+	if (!aero_balloon_is_open(balloon))
 		return AERO_EAGAIN;
 	if (order >= 32 || !(balloon->limits.orders >> order & 1))
 		return AERO_EINVAL;

@@ -2,20 +2,15 @@
 /* The engine: how many frames a round may allocate, and whether it may sleep for them. */
 #include "balloon_internal.h"
 
-static uint32_t or_default(uint32_t value, uint32_t otherwise)
-{
-	return value ? value : otherwise;
-}
-
 bool aero_balloon_rate_init(struct aero_balloon *balloon)
 {
 	struct aero_balloon_rates *rates = &balloon->config.rates;
 
-	rates->spare_frames = or_default(rates->spare_frames, 16384);
-	rates->sleep_min = or_default(rates->sleep_min, 512);
-	rates->sleep_max = or_default(rates->sleep_max, 2048);
-	rates->step = or_default(rates->step, 16);
-	rates->slow_rounds = or_default(rates->slow_rounds, 4);
+	rates->spare_frames = (uint32_t)aero_balloon_or_default(rates->spare_frames, 16384);
+	rates->sleep_min = (uint32_t)aero_balloon_or_default(rates->sleep_min, 512);
+	rates->sleep_max = (uint32_t)aero_balloon_or_default(rates->sleep_max, 2048);
+	rates->step = (uint32_t)aero_balloon_or_default(rates->step, 16);
+	rates->slow_rounds = (uint32_t)aero_balloon_or_default(rates->slow_rounds, 4);
 	balloon->rate = rates->sleep_max;
 	return rates->sleep_min <= rates->sleep_max;
 }

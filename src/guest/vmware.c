@@ -182,14 +182,8 @@ static enum aero_status ask_target(struct aero_vmware_guest *drv)
 				      "only");
 		return AERO_ERANGE;
 	}
-	switch (aero_vmware_guest_call(drv, AERO_VMWARE_CMD_GET_TARGET, limit, 0, NULL)) {
-	case AERO_VMWARE_SUCCESS:
-		return AERO_OK;
-	case AERO_VMWARE_RESET:
-		return AERO_ERESET;
-	default:
-		return AERO_EREFUSED;
-	}
+	return aero_vmware_guest_as_status(
+		aero_vmware_guest_call(drv, AERO_VMWARE_CMD_GET_TARGET, limit, 0, NULL));
 }
 
 static enum aero_status target(void *ctx, bool is_fresh, uint64_t *out_frames)

@@ -8,18 +8,6 @@ static const uint8_t batch_commands[2][2] = {
 	{ AERO_VMWARE_CMD_BATCHED_2M_LOCK, AERO_VMWARE_CMD_BATCHED_2M_UNLOCK },
 };
 
-static enum aero_status as_status(uint32_t status)
-{
-	switch (status) {
-	case AERO_VMWARE_SUCCESS:
-		return AERO_OK;
-	case AERO_VMWARE_RESET:
-		return AERO_ERESET;
-	default:
-		return AERO_EREFUSED;
-	}
-}
-
 /* Without batches one frame is one call, and of 32 bits. */
 static uint32_t call_single(struct aero_vmware_guest *drv, aero_frame frame, bool is_unlock)
 {
@@ -100,7 +88,7 @@ static enum aero_status submit_single(struct aero_vmware_guest *drv, struct aero
 	uint32_t status = call_single(drv, list->frames[0], is_unlock);
 
 	if (!is_of_frame(status))
-		return as_status(status);
+		return aero_vmware_guest_as_status(status);
 	aero_pages_refuse(list, 0);
 	return AERO_OK;
 }
@@ -118,7 +106,7 @@ enum aero_status aero_vmware_guest_submit(void *ctx, struct aero_balloon_batch *
 	status = call_batch(drv, list->frames, list->count, list->size, is_unlock);
 	if (status == AERO_VMWARE_SUCCESS)
 		take_statuses(drv, list);
-	return as_status(status);
+	return aero_vmware_guest_as_status(status);
 }
 
 static uint32_t move_one(struct aero_vmware_guest *drv, unsigned int order, aero_frame frame,
@@ -140,7 +128,7 @@ enum aero_status aero_vmware_guest_exchange(void *ctx, unsigned int order, aero_
 	uint32_t status = move_one(drv, order, old_frame, true);
 
 	if (status != AERO_VMWARE_SUCCESS)
-		return as_status(status);
+		return aero_vmware_guest_as_status(status);
 	status = move_one(drv, order, new_frame, false);
 	return status == AERO_VMWARE_SUCCESS ? AERO_OK : AERO_ENOENT;
 }

@@ -17,6 +17,19 @@ uint32_t aero_vmware_guest_call(struct aero_vmware_guest *drv, uint32_t command,
 /* A line for people, once. */
 void aero_vmware_guest_log(const struct aero_vmware_guest *drv, bool *is_told, const char *text);
 
+/* What the status of a call that is no START means for the engine. */
+static inline enum aero_status aero_vmware_guest_as_status(uint32_t status)
+{
+	switch (status) {
+	case AERO_VMWARE_SUCCESS:
+		return AERO_OK;
+	case AERO_VMWARE_RESET:
+		return AERO_ERESET;
+	default:
+		return AERO_EREFUSED;
+	}
+}
+
 /* vmware_batch.c: members of the channel. */
 
 enum aero_status aero_vmware_guest_submit(void *ctx, struct aero_balloon_batch *batch);
