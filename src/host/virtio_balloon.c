@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The device itself: life, features, status, target, pause. */
+#include "progress.h"
 #include "virtio_balloon_internal.h"
 
 /* Bits the device knows how to do. */
@@ -219,20 +220,11 @@ enum aero_status aero_virtio_balloon_host_config_read(const struct aero_virtio_b
 	return AERO_OK;
 }
 
-/* A balloon that is this much further away again is on another way: 16 MiB. */
-#define PROGRESS_SLACK_FRAMES 4096
-
 void aero_virtio_balloon_note_progress(struct aero_virtio_balloon *dev)
 {
-	uint64_t target = config_get(dev, CONFIG_TARGET);
-	uint64_t held = aero_ledger_held(&dev->ledger);
-	uint64_t missing = target > held ? target - held : held - target;
-
-	/* A guest at its limit gives and takes for ever: that is no progress. */
-	if (missing < dev->nearest_frames)
-		dev->has_moved = true;
-	if (missing < dev->nearest_frames || missing - dev->nearest_frames > PROGRESS_SLACK_FRAMES)
-		dev->nearest_frames = missing;
+	dev->has_moved |=
+		aero_host_is_progress(config_get(dev, CONFIG_TARGET),
+				      aero_ledger_held(&dev->ledger), &dev->nearest_frames);
 }
 
 static void actual_changed(struct aero_virtio_balloon *dev)

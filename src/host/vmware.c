@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The host itself: life, protocol, target, doorbell. */
+#include "progress.h"
 #include "vmware_internal.h"
 
 #define SILENT_NS_DEFAULT 5000000000ull
@@ -236,29 +237,14 @@ static uint32_t serve(struct aero_vmware_host *host, uint32_t command,
 	}
 }
 
-/* A balloon that is this much further away again is on another way: 16 MiB. */
-#define PROGRESS_SLACK_FRAMES 4096
-
-static void note_progress(struct aero_vmware_host *host, uint64_t held, uint64_t now_ns)
-{
-	uint64_t target = told_target(host);
-	uint64_t missing = target > held ? target - held : held - target;
-
-	/* A guest at its limit gives and takes for ever: that is no progress. */
-	if (missing < host->nearest_frames)
-		host->progress_ns = now_ns;
-	if (missing < host->nearest_frames ||
-	    missing - host->nearest_frames > PROGRESS_SLACK_FRAMES)
-		host->nearest_frames = missing;
-}
-
 /* Tell what a command has changed; is_aware says whether the guest now knows its target. */
 static void tell(struct aero_vmware_host *host, bool is_aware, uint64_t now_ns)
 {
 	uint64_t held = aero_ledger_held(&host->ledger);
 
 	if (held != host->told) {
-		note_progress(host, held, now_ns);
+		if (aero_host_is_progress(told_target(host), held, &host->nearest_frames))
+			host->progress_ns = now_ns;
 		host->told = held;
 		aero_vmware_host_emit(host, EVENT(ACTUAL), held);
 	}
