@@ -92,6 +92,16 @@ struct bench_result bench_compare(bench_side a, bench_side b, void *ctx, unsigne
 	return result;
 }
 
+uint32_t bench_random(void)
+{
+	static uint32_t state = 1;
+
+	state ^= state << 13;
+	state ^= state >> 17;
+	state ^= state << 5;
+	return state;
+}
+
 void bench_figure(const char *name, double value, const char *unit, enum bench_goal goal,
 		  double bound, unsigned int runs)
 {

@@ -41,6 +41,9 @@ struct bench_result {
  */
 struct bench_result bench_compare(bench_side a, bench_side b, void *ctx, unsigned int rounds);
 
+/* Random numbers, the same in every run (xorshift32). */
+uint32_t bench_random(void);
+
 /* A figure with a goal. */
 void bench_figure(const char *name, double value, const char *unit, enum bench_goal goal,
 		  double bound, unsigned int runs);

@@ -24,16 +24,6 @@ struct folds {
 	unsigned int batch_count;
 };
 
-static uint32_t random_state = 1;
-
-static uint32_t next_random(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 17;
-	random_state ^= random_state << 5;
-	return random_state;
-}
-
 static const uint32_t *batch(const struct folds *f, unsigned int round)
 {
 	return f->batches + (size_t)(round % f->batch_count) * f->count;
@@ -110,7 +100,7 @@ static void fill_runs(struct folds *f, size_t count, size_t run, uint32_t step)
 
 		for (size_t i = 0; i < count; i++) {
 			if (i % run == 0)
-				frame += step * (1 + next_random() % 100);
+				frame += step * (1 + bench_random() % 100);
 			f->batches[b * count + i] = frame;
 			frame += step;
 		}
@@ -123,7 +113,7 @@ static void fill_random(struct folds *f, size_t count, uint32_t limit)
 	f->count = count;
 	f->batch_count = BATCHES;
 	for (size_t i = 0; i < count * BATCHES; i++)
-		f->batches[i] = next_random() % limit;
+		f->batches[i] = bench_random() % limit;
 }
 
 static struct bench_result compare_ordered(struct folds *f, size_t run, uint32_t step)

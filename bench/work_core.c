@@ -28,22 +28,13 @@ struct work {
 static struct bench_nodes nodes;
 static struct aero_frame_set set;
 static uint32_t frames[FRAMES];
-static uint32_t random_state = 1;
 static struct aero_range scratch[AERO_RANGES_SCRATCH(REQUEST)];
 static struct aero_range out[REQUEST];
-
-static uint32_t next_random(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 17;
-	random_state ^= random_state << 5;
-	return random_state;
-}
 
 static void fill_random(void)
 {
 	for (size_t i = 0; i < FRAMES; i++)
-		frames[i] = next_random() % (4 * GIB_FRAMES);
+		frames[i] = bench_random() % (4 * GIB_FRAMES);
 }
 
 /* Runs of so many, step 1 or -1, at random places that are multiples of their size. */
@@ -53,7 +44,7 @@ static void fill_runs(size_t run, uint32_t step)
 
 	for (size_t i = 0; i < FRAMES; i++) {
 		if (i % run == 0)
-			frame = (uint32_t)(next_random() % (4 * GIB_FRAMES) / run * run);
+			frame = (uint32_t)(bench_random() % (4 * GIB_FRAMES) / run * run);
 		frames[i] = frame;
 		frame += step;
 	}
@@ -98,7 +89,7 @@ static void insert_isolated(void)
 	uint64_t added;
 
 	for (uint32_t i = 0; i < FRAMES; i++) {
-		struct aero_range one = { i * 64 + next_random() % 63, 1 };
+		struct aero_range one = { i * 64 + bench_random() % 63, 1 };
 
 		frames[i] = (uint32_t)one.first;
 		if (aero_frame_set_insert(&set, one, &added) != AERO_OK)
@@ -112,7 +103,7 @@ static void insert_scattered(void)
 	uint64_t added;
 
 	for (uint32_t i = 0; i < FRAMES; i++) {
-		struct aero_range one = { i * 512 + next_random() % 511, 1 };
+		struct aero_range one = { i * 512 + bench_random() % 511, 1 };
 
 		frames[i] = (uint32_t)one.first;
 		if (aero_frame_set_insert(&set, one, &added) != AERO_OK)

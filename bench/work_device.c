@@ -41,24 +41,15 @@ static struct bench_nodes nodes;
 static struct aero_virtio_balloon dev;
 static uint8_t *memory;
 static uint32_t frames[FRAMES];
-static uint32_t random_state = 1;
 static uint64_t now = 1;
 static uint64_t discards;
-
-static uint32_t next_random(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 17;
-	random_state ^= random_state << 5;
-	return random_state;
-}
 
 /* Falling runs of so many at random places, as a guest with its memory in pieces gives them. */
 static void fill_runs(uint32_t run)
 {
 	for (uint32_t i = 0; i < FRAMES; i++) {
 		if (i % run == 0)
-			frames[i] = next_random() % (4 * GIB_FRAMES / run) * run + run - 1;
+			frames[i] = bench_random() % (4 * GIB_FRAMES / run) * run + run - 1;
 		else
 			frames[i] = frames[i - 1] - 1;
 	}
@@ -90,7 +81,7 @@ static void fill_linux(void)
 static void fill_random(void)
 {
 	for (uint32_t i = 0; i < FRAMES; i++)
-		frames[i] = next_random() % (4 * GIB_FRAMES);
+		frames[i] = bench_random() % (4 * GIB_FRAMES);
 }
 
 /* The frames of 256 MiB in any order: whole blocks in the end. */
@@ -99,7 +90,7 @@ static void fill_shuffled(void)
 	for (uint32_t i = 0; i < FRAMES; i++)
 		frames[i] = i;
 	for (uint32_t i = FRAMES - 1; i; i--) {
-		uint32_t other = next_random() % (i + 1);
+		uint32_t other = bench_random() % (i + 1);
 		uint32_t frame = frames[i];
 
 		frames[i] = frames[other];

@@ -27,16 +27,7 @@ static struct aero_vmware_guest drv;
 static aero_frame blocks[FRAMES];
 static uint32_t taken;
 static uint64_t target;
-static uint32_t random_state = 1;
 static bool is_large;
-
-static uint32_t next_random(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 17;
-	random_state ^= random_state << 5;
-	return random_state;
-}
 
 static void fill_rising(void)
 {
@@ -54,7 +45,7 @@ static void fill_falling(void)
 static void shuffle(uint32_t group)
 {
 	for (uint32_t i = FRAMES / group - 1; i; i--) {
-		uint32_t other = next_random() % (i + 1);
+		uint32_t other = bench_random() % (i + 1);
 
 		for (uint32_t k = 0; k < group; k++) {
 			aero_frame block = blocks[i * group + k];

@@ -39,15 +39,6 @@ static struct aero_vmware_host host;
 static uint8_t *pages;
 static uint64_t now = 1;
 static uint64_t discards;
-static uint32_t random_state = 1;
-
-static uint32_t next_random(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 17;
-	random_state ^= random_state << 5;
-	return random_state;
-}
 
 static void *translate(void *ctx, aero_gpa gpa, size_t *len, enum aero_access access)
 {
@@ -111,7 +102,7 @@ static void fill(const struct work *work)
 		entry[i] = work->is_falling ? ENTRIES - 1 - i : i;
 	for (uint32_t i = ENTRIES - 1; work->is_shuffled && i; i--) {
 		uint32_t low = work->is_2m ? i & ~(WINDOW - 1u) : 0;
-		uint32_t other = low + next_random() % (i + 1 - low);
+		uint32_t other = low + bench_random() % (i + 1 - low);
 		uint64_t block = entry[i];
 
 		entry[i] = entry[other];
