@@ -5,6 +5,7 @@
 #include "hosted/guest_init.h"
 #include "hosted/guest_kernel.h"
 #include "hosted/module_tree.h"
+#include "hosted/program_path.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -43,22 +44,10 @@ static bool make_absolute(const char *path, char *out, size_t size)
 	       (size_t)snprintf(out, size, "%s/%s", here, path) < size;
 }
 
-/* Looks a bare name up in PATH, as a shell would. */
 static bool find_program(const char *name, char *out, size_t size)
 {
-	const char *at = getenv("PATH");
-
-	if (strchr(name, '/'))
-		return make_absolute(name, out, size);
-	for (at = at ? at : "/usr/bin:/bin"; *at;) {
-		const char *end = strchrnul(at, ':');
-		int len = snprintf(out, size, "%.*s/%s", (int)(end - at), at, name);
-
-		if (len > 0 && (size_t)len < size && access(out, X_OK) == 0)
-			return true;
-		at = *end ? end + 1 : end;
-	}
-	return false;
+	return strchr(name, '/') ? make_absolute(name, out, size)
+				 : aero_program_find(name, out, size);
 }
 
 static enum aero_status find_kernel(const char *name, struct aero_initrd_info *info,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "hosted/qemu.h"
+#include "hosted/program_path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,8 +62,6 @@ static enum aero_status check(const struct aero_qemu_config *config, struct aero
 static enum aero_status find_program(const char *name, char *out, size_t size,
 				     struct aero_error *error)
 {
-	const char *at = getenv("PATH");
-
 	name = name ? name : DEFAULT_PROGRAM;
 	if (strchr(name, '/')) {
 		snprintf(out, size, "%s", name);
@@ -70,14 +69,8 @@ static enum aero_status find_program(const char *name, char *out, size_t size,
 							   name, strerror(errno))
 					  : AERO_OK;
 	}
-	for (at = at ? at : "/usr/bin:/bin"; *at;) {
-		const char *end = strchrnul(at, ':');
-
-		if ((size_t)snprintf(out, size, "%.*s/%s", (int)(end - at), at, name) < size &&
-		    access(out, X_OK) == 0)
-			return AERO_OK;
-		at = *end ? end + 1 : end;
-	}
+	if (aero_program_find(name, out, size))
+		return AERO_OK;
 	return aero_error_set(error, AERO_EIO, "no %s in PATH: install the package qemu-system-x86",
 			      name);
 }

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "hosted/balloon_json_text.h"
 #include "hosted/balloon_service.h"
 #include "hosted/control_virtio.h"
 #include "hosted/feature_text.h"
@@ -252,14 +251,8 @@ static int read_features(const char *text, struct settings *out)
 
 static int read_discard(const char *text, struct settings *out)
 {
-	enum aero_discard_mode mode;
-
-	for (mode = AERO_DISCARD_COLLECT; mode <= AERO_DISCARD_NONE; mode++) {
-		if (!strcmp(aero_discard_mode_text(mode), text)) {
-			out->service.mode = mode;
-			return AERO_EXIT_OK;
-		}
-	}
+	if (aero_option_discard(text, &out->service.mode))
+		return AERO_EXIT_OK;
 	return aero_usage_error(NAME, "--discard: collect, request, frame or none, not \"%s\"",
 				text);
 }

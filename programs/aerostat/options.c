@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "programs/aerostat/options.h"
 
+#include "hosted/balloon_json_text.h"
 #include "programs/aerostat/commands.h"
 
 #include <errno.h>
@@ -70,6 +71,19 @@ bool aero_option_number(const char *text, uint64_t max, uint64_t *out_number)
 		return false;
 	*out_number = number;
 	return true;
+}
+
+bool aero_option_discard(const char *text, enum aero_discard_mode *out_mode)
+{
+	enum aero_discard_mode mode;
+
+	for (mode = AERO_DISCARD_COLLECT; mode <= AERO_DISCARD_NONE; mode++) {
+		if (!strcmp(aero_discard_mode_text(mode), text)) {
+			*out_mode = mode;
+			return true;
+		}
+	}
+	return false;
 }
 
 int aero_bad_option(const char *command, char **argv, int answer)

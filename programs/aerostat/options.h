@@ -4,6 +4,7 @@
 
 /* What every command does with its arguments and its messages. */
 
+#include <aerostat/host/ledger.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -61,6 +62,19 @@ bool aero_option_seconds(const char *text, uint32_t *out_ms);
  * Source:  none.
  */
 bool aero_option_number(const char *text, uint64_t max, uint64_t *out_number);
+
+/**
+ * aero_option_discard() - A way of discarding from the command line.
+ * @text:     What stands there.
+ * @out_mode: The way.
+ *
+ * Shape:   collect, request, frame or none.
+ * Owner:   nothing changes hands.
+ * Errors:  false: not such a word; out_mode is unchanged.
+ * Context: any.
+ * Source:  none.
+ */
+bool aero_option_discard(const char *text, enum aero_discard_mode *out_mode);
 
 /**
  * aero_bad_option() - Say which option getopt_long() did not take.

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "hosted/balloon_json_text.h"
 #include "hosted/capability_text.h"
 #include "hosted/feature_text.h"
 #include "hosted/size_text.h"
@@ -140,16 +139,8 @@ static bool read_features(const char *text, struct aero_virtio_features *out)
 
 static bool read_mode(const char *text, enum aero_discard_mode *out)
 {
-	static const enum aero_discard_mode modes[] = { AERO_DISCARD_COLLECT, AERO_DISCARD_REQUEST,
-							AERO_DISCARD_FRAME, AERO_DISCARD_NONE };
-	size_t i;
-
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (!strcmp(text, aero_discard_mode_text(modes[i]))) {
-			*out = modes[i];
-			return true;
-		}
-	}
+	if (aero_option_discard(text, out))
+		return true;
 	aero_usage_error("run", "--discard: no mode \"%s\": collect, request, frame or none", text);
 	return false;
 }

@@ -7,14 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hosted/balloon_json_text.h"
-#include "hosted/balloon_json_vmware.h"
+#include "hosted/capability_text.h"
 #include "programs/aerostat/commands.h"
 #include "programs/aerostat/options.h"
 
 #define NAME "vmware"
 #define IDLE_MS_MAX 60000
-#define CAPABILITY_BITS 6
 
 static const char help[] =
 	"usage: aerostat vmware --gdb SOCKET --memory-file FILE [OPTION]...\n"
@@ -135,51 +133,19 @@ static int read_text_bytes(const char *text, uint64_t *out_bytes)
 				AERO_VMWARE_BRIDGE_TEXT_MAX, text);
 }
 
-static bool read_capability(const char *name, size_t len, uint32_t *mask)
-{
-	unsigned int bit;
-
-	for (bit = 0; bit < CAPABILITY_BITS; bit++) {
-		const char *known = aero_vmware_capability_name(bit);
-
-		if (known && strlen(known) == len && !strncmp(known, name, len)) {
-			*mask |= 1u << bit;
-			return true;
-		}
-	}
-	return false;
-}
-
 static int read_capabilities(const char *text, uint32_t *out_mask)
 {
-	const char *at = text;
+	struct aero_error error;
 
-	*out_mask = 0;
-	while (*at) {
-		size_t len = strcspn(at, ",");
-
-		if (!read_capability(at, len, out_mask))
-			return aero_usage_error(NAME,
-						"--capabilities: there is no \"%.*s\" (basic, "
-						"batched, batched_2m, signalled_wakeup, "
-						"64_bit_target)",
-						(int)len, at);
-		at += len;
-		at += *at == ',';
-	}
-	return AERO_VMWARE_OPTIONS_FINE;
+	if (aero_vmware_capability_list_parse(text, out_mask, &error) == AERO_OK)
+		return AERO_VMWARE_OPTIONS_FINE;
+	return aero_usage_error(NAME, "--capabilities: %s", error.text);
 }
 
 static int read_discard(const char *text, enum aero_discard_mode *out_mode)
 {
-	enum aero_discard_mode mode;
-
-	for (mode = AERO_DISCARD_COLLECT; mode <= AERO_DISCARD_NONE; mode++) {
-		if (!strcmp(aero_discard_mode_text(mode), text)) {
-			*out_mode = mode;
-			return AERO_VMWARE_OPTIONS_FINE;
-		}
-	}
+	if (aero_option_discard(text, out_mode))
+		return AERO_VMWARE_OPTIONS_FINE;
 	return aero_usage_error(NAME, "--discard: collect, request, frame or none, not \"%s\"",
 				text);
 }
@@ -265,14 +231,10 @@ static int read_option(int option, char **argv, struct aero_vmware_options *out)
 
 static int check(const struct aero_vmware_options *found)
 {
-	const uint32_t both = AERO_VMWARE_CAP_BATCHED | AERO_VMWARE_CAP_BATCHED_2M;
-
 	if (!found->bridge.gdb_path)
 		return aero_usage_error(NAME, "--gdb is missing");
 	if (!found->bridge.memory_path)
 		return aero_usage_error(NAME, "--memory-file is missing");
-	if ((found->bridge.capabilities & both) == AERO_VMWARE_CAP_BATCHED_2M)
-		return aero_usage_error(NAME, "--capabilities: batched_2m needs batched");
 	return AERO_VMWARE_OPTIONS_FINE;
 }
 
