@@ -15,6 +15,11 @@ STATISTICS = {"swap_in_bytes", "swap_out_bytes", "major_faults", "minor_faults",
 
 
 class Linux(UmlCase):
+    def setUp(self):
+        # Booted before the test begins to count what the device says.
+        self.assertTrue(self.linux.is_running())
+        super().setUp()
+
     def fill(self, linux, spare=14 * MIB):
         """The guest writes to nearly all of its memory, so that the host backs it."""
         available = linux.numbers("memory")["available"]
@@ -244,7 +249,8 @@ class Linux(UmlCase):
             self.assertEqual(ready["driver"], "bound")
             self.check_at(size)
             self.assertLess(linux.numbers("memory")["free"], 128 * MIB)
-        self.assertEqual(sum("front end connected" in line for line in self.lines()), 2)
+        lines = self.lines()
+        self.assertEqual(sum("front end connected" in line for line in lines), 2, lines)
         self.check_accounts()
 
 
