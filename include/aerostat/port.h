@@ -29,11 +29,40 @@ enum aero_log_level {
 	AERO_LOG_INFO,
 };
 
+/* Statistics of memory; since boot where they count or add up. */
+enum aero_memory_stat {
+	AERO_MEMORY_SWAP_IN = 0,    /* bytes */
+	AERO_MEMORY_SWAP_OUT,	    /* bytes */
+	AERO_MEMORY_MAJOR_FAULTS,   /* count: those that needed a device */
+	AERO_MEMORY_MINOR_FAULTS,   /* count */
+	AERO_MEMORY_FREE,	    /* bytes */
+	AERO_MEMORY_TOTAL,	    /* bytes */
+	AERO_MEMORY_AVAILABLE,	    /* bytes that programs could have without swapping */
+	AERO_MEMORY_DISK_CACHES,    /* bytes that can be dropped without a device */
+	AERO_MEMORY_HUGE_ALLOCS,    /* count of huge pages */
+	AERO_MEMORY_HUGE_FAILURES,  /* count */
+	AERO_MEMORY_OOM_KILLS,	    /* count */
+	AERO_MEMORY_ALLOC_STALLS,   /* count */
+	AERO_MEMORY_ASYNC_SCAN,	    /* bytes looked at by reclaim in the background */
+	AERO_MEMORY_DIRECT_SCAN,    /* bytes looked at by whoever allocated */
+	AERO_MEMORY_ASYNC_RECLAIM,  /* bytes */
+	AERO_MEMORY_DIRECT_RECLAIM, /* bytes */
+	AERO_MEMORY_STATS
+};
+
+struct aero_memory_stats {
+	uint32_t known; /* bit n: value[n] is there. Absent is not zero */
+	uint64_t value[AERO_MEMORY_STATS];
+};
+
 struct aero_port {
 	/* Handed back as the first argument of every member. */
 	void *ctx;
 
-	/* Bit n is set where alloc() has blocks of 2^n frames. Bit 0 is required. */
+	/*
+	 * Bit n is set where alloc() has blocks of 2^n frames. The lowest is the kernel's page: 0 for
+	 * 4 KiB, 4 for 64 KiB.
+	 */
 	uint32_t orders;
 
 	/*
@@ -41,7 +70,8 @@ struct aero_port {
 	 *
 	 * Writes the first frame of each block to out and answers how many there are, at most
 	 * count; fewer means that there is no more now. Each block is aligned to its size. Frames
-	 * of order 0 may be ones that the kernel can move only by asking (isolate, migrate).
+	 * of the lowest order may be ones that the kernel can move only by asking (isolate,
+	 * migrate).
 	 * Context: sleep with AERO_EFFORT_RECLAIM, else atomic.
 	 */
 	size_t (*alloc)(void *ctx, unsigned int order, enum aero_effort effort, aero_frame *out,
@@ -50,14 +80,15 @@ struct aero_port {
 	/*
 	 * free - Give blocks back to the kernel.
 	 *
-	 * order is that of alloc(), of the migration that brought the block, or 0 after split().
+	 * order is that of alloc(), of the migration that brought the block, or the lowest after
+	 * split().
 	 * Not called for a block that left by migration: that one is the kernel's already. Never
 	 * fails. Context: atomic.
 	 */
 	void (*free)(void *ctx, unsigned int order, const aero_frame *frames, size_t count);
 
 	/*
-	 * split - From now on the frames of a block are freed one by one.
+	 * split - From now on the pages of a block are freed one by one.
 	 *
 	 * NULL: free() takes parts of a block without further ado. Context: atomic.
 	 */
@@ -113,6 +144,14 @@ struct aero_port {
 
 	/* log - A line for people, without newline. NULL: silence. Context: any. */
 	void (*log)(void *ctx, enum aero_log_level level, const char *text);
+
+	/*
+	 * stats - What the kernel knows of its memory, for hosts that ask.
+	 *
+	 * out_stats is zeroed: fill in value[] and set the bit in known for each. The same ones each
+	 * time. NULL: nothing is told. Context: sleep.
+	 */
+	void (*stats)(void *ctx, struct aero_memory_stats *out_stats);
 };
 
 #endif

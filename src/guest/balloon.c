@@ -60,12 +60,14 @@ static void fill_defaults(struct aero_balloon_config *config)
 		(uint32_t)aero_balloon_or_default(config->batches, AERO_BALLOON_BATCHES_MAX);
 }
 
-/* The block sizes to keep: what the port has, the largest ones where these are too many. */
+/* The block sizes to keep: pages, and the largest ones where these are too many. */
 static uint32_t choose_orders(uint32_t orders)
 {
-	while (aero_popcount(orders) > AERO_PAGES_SIZES)
-		orders &= ~(orders & ~1u & (0 - (orders & ~1u)));
-	return orders;
+	uint32_t page = orders & (0 - orders), large = orders ^ page;
+
+	while (aero_popcount(large) >= AERO_PAGES_SIZES)
+		large &= large - 1;
+	return page | large;
 }
 
 enum aero_status aero_balloon_init(struct aero_balloon *balloon,
@@ -85,8 +87,11 @@ enum aero_status aero_balloon_init(struct aero_balloon *balloon,
 	    balloon->config.backoff_min_ns > balloon->config.backoff_max_ns ||
 	    balloon->config.batches > AERO_BALLOON_BATCHES_MAX)
 		return AERO_EINVAL;
-	status = aero_pages_init(&balloon->pages, config->port,
-				 choose_orders(config->port->orders & orders));
+	/* The kernel's pages are what everything falls back on. */
+	orders &= config->port->orders;
+	if (!(orders & config->port->orders & (0 - config->port->orders)))
+		return AERO_EINVAL;
+	status = aero_pages_init(&balloon->pages, config->port, choose_orders(orders));
 	if (status)
 		return status;
 	nodes = balloon->pages.size[0].lent.nodes;
@@ -123,15 +128,27 @@ void aero_balloon_require_reset(struct aero_balloon *balloon)
 	balloon->is_reset_required = true;
 }
 
-/* What the kernel can spare. */
+/* What the kernel can spare, in whole pages. */
 static uint64_t reachable(const struct aero_balloon *balloon)
 {
 	const struct aero_port *port = balloon->config.port;
 	uint64_t managed = port->managed_frames(port->ctx);
+	unsigned int page = balloon->pages.size[0].order;
 
-	if (port->adjust_managed)
+	if (port->adjust_managed && !balloon->pages.is_managed_kept)
 		managed += aero_pages_frames(&balloon->pages);
-	return managed > balloon->config.floor_frames ? managed - balloon->config.floor_frames : 0;
+	if (managed <= balloon->config.floor_frames)
+		return 0;
+	return (managed - balloon->config.floor_frames) >> page << page;
+}
+
+/* The target in whole pages, rounded up: one in between would never be reached. */
+static uint64_t aim(const struct aero_balloon *balloon)
+{
+	uint64_t rest = ((uint64_t)1 << balloon->pages.size[0].order) - 1;
+
+	return balloon->target > UINT64_MAX - rest ? balloon->target & ~rest
+						   : (balloon->target + rest) & ~rest;
 }
 
 static enum aero_stall why_not_inflate(const struct aero_balloon *balloon, uint64_t now_ns)
@@ -164,8 +181,8 @@ static struct change required(const struct aero_balloon *balloon, uint64_t now_n
 {
 	uint64_t have = aero_pages_frames(&balloon->pages) + flying(balloon, AERO_PAGES_JOINING) -
 			flying(balloon, AERO_PAGES_LEAVING);
-	uint64_t most = reachable(balloon);
-	uint64_t want = balloon->target < most ? balloon->target : most;
+	uint64_t most = reachable(balloon), aimed = aim(balloon);
+	uint64_t want = aimed < most ? aimed : most;
 	struct change change = { 0, 0, 0, AERO_STALL_WORKING };
 
 	if (have < want) {
@@ -174,7 +191,7 @@ static struct change required(const struct aero_balloon *balloon, uint64_t now_n
 			change.in = want - have;
 		change.room = most - have;
 	} else if (have == want) {
-		change.why = want < balloon->target ? AERO_STALL_FLOOR : AERO_STALL_NONE;
+		change.why = want < aimed ? AERO_STALL_FLOOR : AERO_STALL_NONE;
 	} else if (balloon->target && have <= most && have - want < balloon->limits.slack_frames) {
 		change.why = AERO_STALL_SLACK;
 	} else {
@@ -337,10 +354,11 @@ static uint64_t idle_due(const struct aero_balloon *balloon)
 	return due;
 }
 
-static bool is_limits_sane(const struct aero_channel_limits *limits)
+static bool is_limits_sane(const struct aero_balloon *balloon,
+			   const struct aero_channel_limits *limits)
 {
-	return (limits->orders & 1) && limits->batch_blocks && limits->in_flight &&
-	       limits->poll_ns && limits->batch_blocks <= AERO_PAGES_LIST_MAX;
+	return (limits->orders >> balloon->pages.size[0].order & 1) && limits->batch_blocks &&
+	       limits->in_flight && limits->poll_ns && limits->batch_blocks <= AERO_PAGES_LIST_MAX;
 }
 
 /* Negotiates, with an empty balloon. */
@@ -353,7 +371,7 @@ static uint64_t start(struct aero_balloon *balloon, uint64_t now_ns)
 	balloon->retry_ns = now_ns + RETRY_NS;
 	if (aero_balloon_add_slots(balloon, 1))
 		status = balloon->config.channel->start(balloon->config.channel_ctx, &limits);
-	if (!status && !is_limits_sane(&limits))
+	if (!status && !is_limits_sane(balloon, &limits))
 		status = AERO_EREFUSED;
 	/* A reset while it starts is one attempt that failed, or it would go on for ever. */
 	if (status || balloon->is_reset_required) {
@@ -365,6 +383,7 @@ static uint64_t start(struct aero_balloon *balloon, uint64_t now_ns)
 		return balloon->retry_ns;
 	}
 	balloon->limits = limits;
+	balloon->pages.is_managed_kept = limits.is_managed_kept;
 	aero_balloon_add_slots(balloon, limits.in_flight);
 	/* The sizes up to the first that the protocol cannot name. */
 	balloon->size_limit = 1;
@@ -473,6 +492,8 @@ uint64_t aero_balloon_step(struct aero_balloon *balloon, uint64_t now_ns)
 	if (!aero_balloon_enter(balloon))
 		return now_ns + BUSY_NS;
 	due = work(balloon, now_ns);
+	if (due > now_ns && aero_balloon_flush(balloon))
+		due = now_ns;
 	tell_changes(balloon);
 	/* A doorbell in the meantime. */
 	if (!balloon->is_frozen && !balloon->is_stopped &&

@@ -142,22 +142,23 @@ uint32_t aero_balloon_pool_take(struct aero_balloon *balloon, aero_frame *out, u
 {
 	if (!aero_frame_set_count(&balloon->pool))
 		return 0;
-	return take(balloon, &balloon->pool, 0, out, count);
+	return take(balloon, &balloon->pool, balloon->pages.size[0].order, out, count);
 }
 
-/* The block's frames, one by one, or false where there is no memory to remember them. */
+/* The block's pages, one by one, or false where there is no memory to remember them. */
 static bool split_block(struct aero_balloon *balloon, unsigned int order, aero_frame first)
 {
 	const struct aero_port *port = balloon->config.port;
-	struct aero_range frames = { first, (uint64_t)1 << order };
+	unsigned int page = balloon->pages.size[0].order;
+	struct aero_range pages = { first >> page, (uint64_t)1 << (order - page) };
 	uintptr_t state = aero_pages_lock(&balloon->pages);
 	enum aero_status status;
 	uint64_t done;
 
-	status = aero_pages_insert(&balloon->pages, &balloon->pool, frames, &done, &state);
+	status = aero_pages_insert(&balloon->pages, &balloon->pool, pages, &done, &state);
 	if (status && done) {
-		frames.count = done;
-		aero_frame_set_remove(&balloon->pool, frames);
+		pages.count = done;
+		aero_frame_set_remove(&balloon->pool, pages);
 	}
 	aero_pages_unlock(&balloon->pages, state);
 	if (!status && port->split)

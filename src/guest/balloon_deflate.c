@@ -27,6 +27,13 @@ void aero_balloon_rewind(struct aero_balloon *balloon)
 	}
 }
 
+/* More than is to go, and the host wants exactly that much. */
+static bool is_block_too_large(const struct aero_balloon *balloon, uint64_t frames)
+{
+	return balloon->stage && !balloon->limits.slack_frames &&
+	       frames >> balloon->pages.size[balloon->stage].order == 0;
+}
+
 enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t frames,
 					uint64_t now_ns)
 {
@@ -35,6 +42,11 @@ enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t f
 
 	if (!batch)
 		return AERO_PROGRESS_WAIT;
+	if (is_block_too_large(balloon, frames) &&
+	    aero_pages_break(&balloon->pages, &batch->list, balloon->stage)) {
+		balloon->stage = 0;
+		return AERO_PROGRESS_MORE;
+	}
 	found = aero_pages_leave(&balloon->pages, &batch->list, balloon->stage, blocks);
 	if (found) {
 		aero_balloon_submit(balloon, batch, now_ns);
@@ -128,6 +140,8 @@ enum aero_status aero_balloon_reclaim(struct aero_balloon *balloon, enum aero_re
 		return AERO_EAGAIN;
 	if (aero_balloon_is_open(balloon) && aero_balloon_slot(balloon)) {
 		*out_frames = reclaim(balloon, kind, frames, now_ns);
+		if (aero_balloon_flush(balloon))
+			aero_balloon_notify(balloon);
 		status = *out_frames || !frames ? AERO_OK : AERO_EREFUSED;
 		if (aero_balloon_is_flying(balloon, AERO_PAGES_LEAVING))
 			status = AERO_OK;

@@ -51,6 +51,14 @@ bool aero_balloon_is_flying(const struct aero_balloon *balloon, enum aero_pages_
 uint32_t aero_balloon_submit(struct aero_balloon *balloon, struct aero_balloon_batch *batch,
 			     uint64_t now_ns);
 
+/* No more batches come for now. True: an answer is there. */
+static inline bool aero_balloon_flush(struct aero_balloon *balloon)
+{
+	const struct aero_balloon_config *config = &balloon->config;
+
+	return config->channel->flush && config->channel->flush(config->channel_ctx);
+}
+
 /* Takes answers of batches that were in flight. */
 void aero_balloon_collect(struct aero_balloon *balloon);
 
@@ -79,15 +87,27 @@ enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t f
 /* Gives a batch back to the kernel without telling the host; false: there was none. */
 bool aero_balloon_pop(struct aero_balloon *balloon);
 
-/* Blocks of a size that make up frames, rounded up, at most a batch. */
+/* Blocks of one size in a batch at most. */
+static inline uint32_t aero_balloon_batch_blocks(const struct aero_balloon *balloon,
+						 unsigned int size)
+{
+	uint32_t most = balloon->limits.batch_blocks;
+	uint32_t blocks = balloon->limits.batch_frames >> balloon->pages.size[size].order;
+
+	if (!balloon->limits.batch_frames || blocks > most)
+		return most;
+	return blocks ? blocks : 1;
+}
+
+/* Blocks of one size that make up frames, rounded up, at most a batch. */
 static inline uint32_t aero_balloon_blocks(const struct aero_balloon *balloon, unsigned int size,
 					   uint64_t frames)
 {
 	unsigned int order = balloon->pages.size[size].order;
 	uint64_t whole = frames >> order, blocks = whole + (whole << order != frames);
+	uint32_t most = aero_balloon_batch_blocks(balloon, size);
 
-	return blocks < balloon->limits.batch_blocks ? (uint32_t)blocks
-						     : balloon->limits.batch_blocks;
+	return blocks < most ? (uint32_t)blocks : most;
 }
 
 /* balloon_rate.c */

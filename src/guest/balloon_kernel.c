@@ -152,7 +152,7 @@ enum aero_status aero_balloon_validate(const struct aero_balloon *balloon)
 	struct aero_pages_list *list;
 
 	if (aero_pages_validate(&balloon->pages) || balloon->is_busy ||
-	    check_held(balloon, &balloon->pool, 0))
+	    check_held(balloon, &balloon->pool, balloon->pages.size[0].order))
 		return AERO_EBUG;
 	for (i = 0; i < balloon->pages.size_count; i++)
 		if (check_held(balloon, &balloon->refused[i], balloon->pages.size[i].order))

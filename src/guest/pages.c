@@ -68,7 +68,7 @@ enum aero_status aero_pages_init(struct aero_pages *pages, const struct aero_por
 	struct aero_node_source nodes = { pages, spare_get, spare_put };
 	unsigned int order;
 
-	if (!is_port_complete(port) || !(orders & 1) || (orders & ~port->orders) ||
+	if (!is_port_complete(port) || !orders || (orders & ~port->orders) ||
 	    aero_popcount(orders) > AERO_PAGES_SIZES)
 		return AERO_EINVAL;
 	memset(pages, 0, sizeof(*pages));
@@ -163,7 +163,7 @@ void aero_pages_mark(const struct aero_pages *pages, unsigned int order, const a
 
 	if (port->set_offline && count)
 		port->set_offline(port->ctx, order, frames, count, is_lent);
-	if (port->adjust_managed && count)
+	if (port->adjust_managed && count && !pages->is_managed_kept)
 		port->adjust_managed(port->ctx, order, frames, count, is_lent);
 }
 
@@ -541,6 +541,73 @@ uint32_t aero_pages_left(struct aero_pages *pages, struct aero_pages_list *list)
 	aero_pages_mark(pages, size->order, list->frames, list->count, false);
 	aero_pages_trim(pages);
 	return list->count;
+}
+
+/* What the pages of a block are in the set of pages. */
+static struct aero_range pages_of(const struct aero_pages *pages, unsigned int order,
+				  aero_frame first)
+{
+	unsigned int page = pages->size[0].order;
+	struct aero_range range = { first >> page, (uint64_t)1 << (order - page) };
+
+	return range;
+}
+
+/* The kernel's view follows: a block less, its pages more. */
+static void mark_broken(const struct aero_pages *pages, struct aero_pages_list *list,
+			unsigned int order)
+{
+	const struct aero_port *port = pages->port;
+	aero_frame block = list->frames[0];
+	struct aero_range rest = pages_of(pages, order, block);
+
+	aero_pages_mark(pages, order, &block, 1, false);
+	if (port->split)
+		port->split(port->ctx, order, block);
+	while (rest.count) {
+		struct aero_range part = rest;
+
+		if (part.count > AERO_PAGES_LIST_MAX)
+			part.count = AERO_PAGES_LIST_MAX;
+		list->count = 0;
+		put_run(list, part, pages->size[0].order);
+		aero_pages_mark(pages, pages->size[0].order, list->frames, list->count, true);
+		rest.first += part.count;
+		rest.count -= part.count;
+	}
+	list->count = 0;
+}
+
+bool aero_pages_break(struct aero_pages *pages, struct aero_pages_list *list, unsigned int size)
+{
+	struct aero_pages_size *blocks = &pages->size[size], *small = &pages->size[0];
+	struct aero_range parts;
+	enum aero_status status;
+	uintptr_t state;
+	uint64_t done;
+
+	/* In flight nobody else touches it. */
+	if (!aero_pages_leave(pages, list, size, 1))
+		return false;
+	parts = pages_of(pages, blocks->order, list->frames[0]);
+	state = aero_pages_lock(pages);
+	status = aero_pages_insert(pages, &small->lent, parts, &done, &state);
+	if (status) {
+		parts.count = done;
+		aero_frame_set_remove(&small->lent, parts);
+	} else {
+		remove_blocks(blocks, list, 1);
+		blocks->counters.deflated++;
+		small->counters.inflated += parts.count;
+		if (small->cursor > parts.first)
+			small->cursor = parts.first;
+	}
+	aero_pages_land(pages, list);
+	aero_pages_unlock(pages, state);
+	if (!status)
+		mark_broken(pages, list, blocks->order);
+	aero_pages_trim(pages);
+	return !status;
 }
 
 void aero_pages_rewind(struct aero_pages *pages)

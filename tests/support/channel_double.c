@@ -46,8 +46,23 @@ static void give(struct channel_double *chan, unsigned int order, aero_frame fir
 	}
 }
 
+/* Without slack the engine breaks blocks up, and the host knows pages by their numbers only. */
+static void follow_break(struct channel_double *chan, unsigned int order, aero_frame first)
+{
+	for (unsigned int up = order + 1; up <= AERO_ORDER_1G; up++) {
+		aero_frame block = first >> up << up;
+
+		if (chan->limits.slack_frames || chan->given[block] != 1 + up)
+			continue;
+		for (uint64_t i = 0; i < 1ull << up; i += 1ull << order)
+			chan->given[block + i] = (uint8_t)(1 + order);
+	}
+}
+
 static void take_back(struct channel_double *chan, unsigned int order, aero_frame first)
 {
+	if (first < CHANNEL_DOUBLE_FRAMES)
+		follow_break(chan, order, first);
 	if (first >= CHANNEL_DOUBLE_FRAMES || chan->given[first] != 1 + order) {
 		complain(chan, "a block comes back that was not given", first, order);
 	} else {
@@ -239,8 +254,15 @@ enum aero_status channel_double_open(struct channel_double *chan,
 	struct aero_balloon_config full = config ? *config : no_config;
 
 	memset(chan, 0, sizeof(*chan));
-	chan->ops = (struct aero_channel_ops){ disarm,	 start,	   target, submit,
-					       complete, exchange, stop };
+	chan->ops = (struct aero_channel_ops){
+		.disarm = disarm,
+		.start = start,
+		.target = target,
+		.submit = submit,
+		.complete = complete,
+		.exchange = exchange,
+		.stop = stop,
+	};
 	chan->limits = (struct aero_channel_limits){
 		.orders = 1u << AERO_ORDER_4K | 1u << AERO_ORDER_2M,
 		.batch_blocks = AERO_PAGES_LIST_MAX,
@@ -310,6 +332,8 @@ static void compare_sets(struct channel_double *chan, const struct aero_pages_si
 	uint64_t missing = 0;
 
 	while (aero_frame_set_next(&size->lent, from, UINT64_MAX, &run)) {
+		for (uint64_t i = 0; i < run.count; i++)
+			follow_break(chan, size->order, (run.first + i) << size->order);
 		for (uint64_t i = 0; i < run.count; i++)
 			missing += chan->given[(run.first + i) << size->order] != 1 + size->order;
 		if (sim_port_owner(&chan->sim, run.first << size->order) != SIM_OWNER_LENT)

@@ -16,11 +16,13 @@
 
 /* What a negotiated protocol can do. */
 struct aero_channel_limits {
-	uint32_t orders;       /* blocks that it names as one; bit 0 is required */
+	uint32_t orders;       /* blocks that it names; the port's lowest is required */
 	uint32_t batch_blocks; /* in one batch; 1 to AERO_PAGES_LIST_MAX */
+	uint32_t batch_frames; /* in one batch of more than one block; 0: not limited */
 	uint32_t in_flight;    /* batches at one time; at least 1 */
 	uint32_t slack_frames; /* above a target other than 0 that are left alone */
 	uint64_t poll_ns;      /* ask for the target this often, not 0; AERO_NEVER: when notified */
+	bool is_managed_kept;  /* the kernel's count of its memory is not to fall */
 };
 
 /* Blocks on their way to the host: list.move says in which direction. */
@@ -51,6 +53,11 @@ struct aero_channel_ops {
 	enum aero_status (*submit)(void *ctx, struct aero_balloon_batch *batch);
 	/* A batch that was in flight and is answered now, or NULL. NULL member: none ever is. */
 	struct aero_balloon_batch *(*complete)(void *ctx, enum aero_status *out_status);
+	/*
+	 * No more batches come for a while: send what was held back, and see to it that answers wake
+	 * the kernel. True: one has come meanwhile. NULL: nothing is ever held back.
+	 */
+	bool (*flush)(void *ctx);
 	/* The protocol's order of giving new and taking old. NULL: frames do not move. */
 	aero_pages_exchange exchange;
 	/* Leave: the host forgets all frames. */

@@ -65,8 +65,8 @@ struct aero_pages_list {
 
 /* Blocks of one size. Events since init(), in blocks; they never drift. */
 struct aero_pages_counters {
-	uint64_t inflated; /* joined and accepted */
-	uint64_t deflated; /* left and accepted, or lost in a migration */
+	uint64_t inflated; /* joined and accepted, or come of breaking up a larger one */
+	uint64_t deflated; /* left and accepted, lost in a migration, or broken up */
 	uint64_t migrated;
 };
 
@@ -87,15 +87,16 @@ struct aero_pages {
 	struct aero_pages_list *flying;
 	void *spare; /* nodes for the sets, taken and given back outside the lock */
 	unsigned int spare_count;
+	bool is_managed_kept; /* adjust_managed() is not called; changed only while empty */
 };
 
 /**
  * aero_pages_init() - Make an empty core.
  * @pages:  Uninitialised.
  * @port:   Outlives the core.
- * @orders: Bit n: blocks of 2^n frames. Bit 0 is required, at most AERO_PAGES_SIZES bits.
+ * @orders: Bit n: blocks of 2^n frames. At least one bit, at most AERO_PAGES_SIZES.
  *
- * Shape:   size[0] are single frames.
+ * Shape:   size[0] are the kernel's pages: the lowest of the orders.
  * Owner:   the caller owns pages and calls fini().
  * Errors:  AERO_EINVAL: orders, or the port lacks a member that is not optional, or one of the
  *          orders.
@@ -231,6 +232,20 @@ uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list
  * Source:  balloon page core: dequeue; its events drift at refusals.
  */
 uint32_t aero_pages_left(struct aero_pages *pages, struct aero_pages_list *list);
+
+/**
+ * aero_pages_break() - Break a lent block up into pages.
+ * @pages: Initialised.
+ * @list:  Resting; for its room.
+ * @size:  Index of the block size, not 0.
+ *
+ * Shape:   one block that leave() would take next; the host is not told, nothing changes for it.
+ * Owner:   its pages are lent, as size[0]; the kernel is told by split().
+ * Errors:  false: there is none, or no memory to remember the pages; nothing has changed.
+ * Context: that of port->page_get().
+ * Source:  targets that are no multiple of a block.
+ */
+bool aero_pages_break(struct aero_pages *pages, struct aero_pages_list *list, unsigned int size);
 
 /**
  * aero_pages_rewind() - Let leave() begin with the lowest block again.
