@@ -46,6 +46,13 @@ void aero_pages_trim(struct aero_pages *pages);
 enum aero_status aero_pages_insert(struct aero_pages *pages, struct aero_frame_set *set,
 				   struct aero_range blocks, uint64_t *done, uintptr_t *state);
 
+/*
+ * Breaks one lent block of a size up into pages; it is the one leave() would take next. The host is
+ * not told, nothing changes for it; the kernel is, by split(). list is resting and lends its room.
+ * False: there is no such block, or no memory to remember its pages; nothing has changed.
+ */
+bool aero_pages_break(struct aero_pages *pages, struct aero_pages_list *list, unsigned int size);
+
 /* Lists in flight; with the lock held. */
 void aero_pages_fly(struct aero_pages *pages, struct aero_pages_list *list,
 		    enum aero_pages_move move);

@@ -234,20 +234,6 @@ uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list
 uint32_t aero_pages_left(struct aero_pages *pages, struct aero_pages_list *list);
 
 /**
- * aero_pages_break() - Break a lent block up into pages.
- * @pages: Initialised.
- * @list:  Resting; for its room.
- * @size:  Index of the block size, not 0.
- *
- * Shape:   one block that leave() would take next; the host is not told, nothing changes for it.
- * Owner:   its pages are lent, as size[0]; the kernel is told by split().
- * Errors:  false: there is none, or no memory to remember the pages; nothing has changed.
- * Context: that of port->page_get().
- * Source:  targets that are no multiple of a block.
- */
-bool aero_pages_break(struct aero_pages *pages, struct aero_pages_list *list, unsigned int size);
-
-/**
  * aero_pages_rewind() - Let leave() begin with the lowest block again.
  * @pages: Initialised.
  *
