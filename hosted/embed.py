@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Turns a file into a C array: embed.py INPUT OUTPUT HEADER SYMBOL."""
+"""Turns files, one after the other, into a C array: embed.py OUTPUT HEADER SYMBOL INPUT..."""
 import sys
 
-source, target, header, symbol = sys.argv[1:]
-with open(source, "rb") as file:
-    data = file.read()
+target, header, symbol, *sources = sys.argv[1:]
+data = b""
+for source in sources:
+    with open(source, "rb") as file:
+        data += file.read()
 with open(target, "w", encoding="ascii") as out:
     out.write(f'/* Made by embed.py. */\n#include "{header}"\n\n')
     out.write(f"const unsigned char {symbol}[] = {{\n")

@@ -1,24 +1,5 @@
 # SPDX-License-Identifier: MIT
 #
-# User Mode Linux with a virtio-balloon device. Read by guest_init.sh.
+# User Mode Linux with a virtio-balloon device. Read by guest_init.sh, with guest_virtio.sh behind it.
 
 console=/dev/tty1
-hint=virtio
-
-prepare_machine() {
-	:
-}
-
-# driver=absent: no balloon device; unbound: a device without driver; bound: all is well.
-find_driver() {
-	driver=absent
-	features=
-	for device in /sys/bus/virtio/devices/*; do
-		[ -r "$device/device" ] && read -r id <"$device/device" || continue
-		[ "$id" = 0x0005 ] || continue
-		driver=unbound
-		read -r features <"$device/features"
-		[ -e "$device/driver" ] && driver=bound
-	done
-	answer="driver=$driver${features:+ features=$features}"
-}

@@ -20,14 +20,13 @@
 #define DEFAULT_KERNEL "linux.uml"
 #define DEFAULT_MODULES "/usr/lib/uml/modules"
 #define DEFAULT_BUSYBOX "/bin/busybox"
-#define UML_DRIVER "virtio_balloon"
-#define VMWARE_DRIVER "vmw_balloon"
 #define VMWARE_MODULE "kernel/drivers/misc/vmw_balloon.ko"
+#define VIRTIO_MODULE "kernel/drivers/virtio/virtio_balloon.ko"
 #define ASK_TIMEOUT_MS 5000
 
 /* What goes into the archive, by machine. */
 struct source {
-	const char *driver;
+	const char *drivers[2]; /* in the order of loading; the second may be NULL */
 	char modules[AERO_GUEST_KERNEL_PATH];
 	const unsigned char *machine; /* text of guest_machine_*.sh */
 	size_t machine_len;
@@ -206,6 +205,37 @@ static void module_name(const char *path, char *out, size_t size)
 		*at = '_';
 }
 
+static bool has_path(const struct aero_module_list *list, const char *path)
+{
+	size_t i = 0;
+
+	while (i < list->count && strcmp(list->path[i], path) != 0)
+		i++;
+	return i < list->count;
+}
+
+/* All drivers with what they need, each file once. */
+static enum aero_status find_modules(const struct source *source, const char *release,
+				     struct aero_module_list *out, struct aero_error *error)
+{
+	enum aero_status status = AERO_OK;
+	struct aero_module_list one;
+
+	for (size_t i = 0; status == AERO_OK && i < 2 && source->drivers[i]; i++) {
+		status = aero_module_tree_find(source->modules, release, source->drivers[i], &one,
+					       error);
+		for (size_t k = 0; status == AERO_OK && k < one.count; k++) {
+			if (has_path(out, one.path[k]))
+				continue;
+			if (out->count == AERO_MODULES_MAX)
+				return aero_error_set(error, AERO_ENOSPC, "%s needs too many files",
+						      source->drivers[i]);
+			memcpy(out->path[out->count++], one.path[k], sizeof(one.path[k]));
+		}
+	}
+	return status;
+}
+
 /* Adds the modules and the file "modules/order", one name a line, the first to load first. */
 static enum aero_status add_modules(struct aero_cpio *cpio, const struct source *source,
 				    struct aero_initrd_info *info, struct aero_error *error)
@@ -216,8 +246,7 @@ static enum aero_status add_modules(struct aero_cpio *cpio, const struct source 
 	size_t used = 0;
 
 	if (!info->is_built_in)
-		status = aero_module_tree_find(source->modules, info->release, source->driver,
-					       &list, error);
+		status = find_modules(source, info->release, &list, error);
 	for (size_t i = 0; status == AERO_OK && i < list.count; i++) {
 		char name[120];
 
@@ -306,7 +335,7 @@ static enum aero_status find_uml(const struct aero_initrd_config *config, struct
 	enum aero_status status;
 
 	*out = (struct source){
-		.driver = UML_DRIVER,
+		.drivers = { "virtio_balloon" },
 		.machine = aero_guest_machine_uml,
 		.machine_len = aero_guest_machine_uml_len,
 	};
@@ -319,21 +348,24 @@ static enum aero_status find_uml(const struct aero_initrd_config *config, struct
 	return status;
 }
 
-static enum aero_status find_vmware(const struct aero_initrd_config *config, struct source *out,
-				    struct aero_initrd_info *info, struct aero_error *error)
+/* A kernel as distributions package it. */
+static enum aero_status find_packaged(const struct aero_initrd_config *config, struct source *out,
+				      struct aero_initrd_info *info, struct aero_error *error)
 {
+	static const struct source vmware = { .drivers = { "vmw_balloon" } };
+	static const struct source virtio = { .drivers = { "virtio_pci", "virtio_balloon" } };
+	bool is_vmware = config->machine == AERO_INITRD_VMWARE;
 	struct aero_guest_kernel kernel;
 	enum aero_status status;
 
-	*out = (struct source){
-		.driver = VMWARE_DRIVER,
-		.machine = aero_guest_machine_vmware,
-		.machine_len = aero_guest_machine_vmware_len,
-	};
+	*out = is_vmware ? vmware : virtio;
+	out->machine = is_vmware ? aero_guest_machine_vmware : aero_guest_machine_qemu;
+	out->machine_len = is_vmware ? aero_guest_machine_vmware_len : aero_guest_machine_qemu_len;
 	if (config->kernel)
 		status = aero_guest_kernel_read(config->kernel, &kernel, error);
 	else
-		status = aero_guest_kernel_find(VMWARE_MODULE, &kernel, error);
+		status = aero_guest_kernel_find(is_vmware ? VMWARE_MODULE : VIRTIO_MODULE, &kernel,
+						error);
 	if (status != AERO_OK)
 		return status;
 	snprintf(info->kernel, sizeof(info->kernel), "%s", kernel.path);
@@ -349,10 +381,10 @@ enum aero_status aero_initrd_build(const struct aero_initrd_config *config, cons
 	enum aero_status status;
 
 	memset(out_info, 0, sizeof(*out_info));
-	if (config->machine == AERO_INITRD_VMWARE)
-		status = find_vmware(config, &source, out_info, error);
-	else
+	if (config->machine == AERO_INITRD_UML)
 		status = find_uml(config, &source, out_info, error);
+	else
+		status = find_packaged(config, &source, out_info, error);
 	if (status != AERO_OK)
 		return status;
 	if (config->modules && (size_t)snprintf(source.modules, sizeof(source.modules), "%s",

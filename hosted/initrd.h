@@ -16,12 +16,13 @@
 enum aero_initrd_machine {
 	AERO_INITRD_UML = 0, /* User Mode Linux: virtio_balloon */
 	AERO_INITRD_VMWARE,  /* QEMU in the guise of VMware: vmw_balloon */
+	AERO_INITRD_QEMU,    /* QEMU with a virtio-balloon device on PCI: virtio_balloon */
 };
 
 struct aero_initrd_config {
 	/*
-	 * UML: a program; NULL: linux.uml from PATH. VMware: a bzImage; NULL: the newest that has
-	 * modules in /boot, else the one that scripts/guest-kernel has unpacked.
+	 * UML: a program; NULL: linux.uml from PATH. The others: a bzImage; NULL: the newest that
+	 * has modules in /boot, else the one that scripts/guest-kernel has unpacked.
 	 */
 	const char *kernel;
 	/* See aero_module_tree_find(); NULL: where Debian has those of the kernel. */

@@ -17,6 +17,10 @@ static const struct {
 } flat_needs[] = {
 	{ "virtio_balloon", "virtio" },
 	{ "virtio_balloon", "virtio_ring" },
+	{ "virtio_pci", "virtio_ring" },
+	{ "virtio_pci", "virtio" },
+	{ "virtio_pci", "virtio_pci_legacy_dev" },
+	{ "virtio_pci", "virtio_pci_modern_dev" },
 	{ "vmw_balloon", "vmw_vmci" },
 };
 

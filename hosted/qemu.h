@@ -3,16 +3,23 @@
 #define AEROSTAT_HOSTED_QEMU_H
 
 /*
- * A real Linux in QEMU without hardware virtualisation, that takes QEMU for VMware; a talk with its
- * init, its memory, and its debugger's end, which is what vmware_bridge.h needs.
+ * A guest in QEMU without hardware virtualisation: a talk with it over its console, its memory, and
+ * a line to QEMU itself. One of two machines:
+ *
+ *   AERO_QEMU_VMWARE   a PC that Linux takes for VMware's. The line is the end of QEMU's debugger,
+ *                      which is what vmware_bridge.h needs.
+ *   AERO_QEMU_BALLOON  a PC, or the machine "virt", with QEMU's own virtio-balloon-pci as
+ *                      AERO_QEMU_BALLOON_PATH. The line is QEMU's machine protocol, see qmp.h.
  *
  * Life: start -> ready -> ended. ended always comes, once, and when it does no process, file or
  * socket of the guest is left; see keeper.h for how. A guest that reboots ends.
  *
- * The guest loads vmw_vmci and vmw_balloon by itself before it is ready. The text of ready has
+ * Under AERO_QEMU_VMWARE the guest loads vmw_vmci and vmw_balloon by itself before it is ready. The
+ * text of ready has
  *     driver=bound text=0x... text_bytes=...
  * and after the commands "unload" and "load" (a driver that is loaded again may lie elsewhere)
- * their answers have the same. "read /sys/kernel/debug/vmmemctl" is the driver's own account.
+ * their answers have the same. "read /sys/kernel/debug/vmmemctl" is the driver's own account. Under
+ * AERO_QEMU_BALLOON the text has driver=bound, from a Linux also features=..., see guest_console.h.
  */
 
 #include "hosted/guest_process.h"
@@ -23,23 +30,33 @@
 
 #define AERO_QEMU_READY_TIMEOUT_MS 120000
 
+/* The balloon device's place in QEMU's object model. */
+#define AERO_QEMU_BALLOON_PATH "/machine/peripheral/balloon0"
+
+enum aero_qemu_machine { AERO_QEMU_VMWARE = 0, AERO_QEMU_BALLOON };
+
+/* Other than x86-64 only with AERO_QEMU_BALLOON. */
+enum aero_qemu_arch { AERO_QEMU_X86_64 = 0, AERO_QEMU_AARCH64, AERO_QEMU_RISCV64 };
+
 struct aero_qemu_config {
-	const char *program;   /* NULL: qemu-system-x86_64 from PATH */
-	const char *kernel;    /* as in aero_initrd_info */
-	const char *initrd;    /* path of the archive made by aero_initrd_build() */
+	enum aero_qemu_machine machine;
+	enum aero_qemu_arch arch;
+	const char *program;   /* NULL: qemu-system-* from PATH */
+	const char *kernel;    /* a bzImage as in aero_initrd_info, or without initrd an ELF file */
+	const char *initrd;    /* path of the archive made by aero_initrd_build(); NULL: no Linux */
 	const char *append;    /* more kernel parameters, separated by spaces; or NULL */
 	uint64_t memory_bytes; /* a multiple of 2 MiB */
 	/* For QEMU's own files; the keeper removes it at the end with all that is in it. */
 	const struct aero_scratch_dir *scratch;
 	/*
-	 * Both or none: where QEMU's debugger listens, and the file that backs the memory, for a
-	 * bridge in another process. Without them they are this process's alone, see
-	 * aero_qemu_bridge_config().
+	 * AERO_QEMU_VMWARE, both or none: where QEMU's debugger listens, and the file that backs
+	 * the memory, for a bridge in another process. Without them they are this process's alone,
+	 * see aero_qemu_bridge_config().
 	 */
 	const char *gdb_path;
 	const char *memory_path;
 	uint32_t ready_timeout_ms; /* 0: AERO_QEMU_READY_TIMEOUT_MS */
-	bool is_verbose;	   /* log all that the kernel says while it boots */
+	bool is_verbose;	   /* log all that a Linux says while it boots */
 };
 
 /* Private to qemu.c, public for its size. */
@@ -47,7 +64,7 @@ struct aero_qemu {
 	struct aero_guest_process process;
 	struct aero_guest_process_events events;
 	uint64_t memory_bytes;
-	int gdb_fd; /* -1: given away */
+	int control_fd; /* our end of the line; -1: given away */
 	int memory_fd;
 };
 
@@ -60,7 +77,8 @@ struct aero_qemu {
  * @error:  The story of a failure, or NULL.
  *
  * Shape:   answers at once; see events->ready and events->ended. A guest that is up without the
- *          balloon driver ends with AERO_EREFUSED.
+ *          balloon driver ends with AERO_EREFUSED. A Linux has the console as its second serial
+ *          line and logs to the first; other kernels have one, which is the console.
  * Owner:   @qemu must stay in place until events->ended. After success the scratch directory is
  *          removed by the keeper; its owner still calls aero_scratch_dir_remove() to free it.
  * Errors:  AERO_EINVAL (a path does not fit on a command line, odd memory size), AERO_EIO (a file
@@ -75,8 +93,33 @@ enum aero_status aero_qemu_start(struct aero_qemu *qemu, uv_loop_t *loop,
 				 struct aero_error *error);
 
 /**
+ * aero_qemu_take_control() - Our end of the line to QEMU.
+ * @qemu: Started with AERO_QEMU_BALLOON.
+ *
+ * Shape:   a connected socket for aero_qmp_start(); -1 if it was given away already. Commands are
+ *          answered while the guest boots, too.
+ * Owner:   the caller's.
+ * Errors:  none.
+ * Context: the loop's thread.
+ * Source:  none.
+ */
+int aero_qemu_take_control(struct aero_qemu *qemu);
+
+/**
+ * aero_qemu_memory_fd() - The file that is the guest's memory.
+ * @qemu: Started without paths.
+ *
+ * Shape:   of memory_bytes bytes; the guest's addresses are not those in the file.
+ * Owner:   borrowed, until events->ended.
+ * Errors:  none.
+ * Context: the loop's thread.
+ * Source:  none.
+ */
+int aero_qemu_memory_fd(const struct aero_qemu *qemu);
+
+/**
  * aero_qemu_bridge_config() - What a bridge needs to know of this guest.
- * @qemu:   Started.
+ * @qemu:   Started with AERO_QEMU_VMWARE.
  * @text:   What events->ready was given, or the answer to "load".
  * @config: gdb_fd, memory_fd, memory_bytes and text are filled in; the rest stays.
  *

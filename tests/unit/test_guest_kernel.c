@@ -159,6 +159,36 @@ static void test_initrd_of_a_vmware_guest(void **state)
 			 0);
 }
 
+/* virtio_pci first, and what both drivers need once. */
+static void test_initrd_of_a_guest_with_virtio_on_pci(void **state)
+{
+	static const char *const modules[] = { "virtio.ko",	    "virtio_ring.ko",
+					       "virtio_pci.ko",	    "virtio_pci_legacy_dev.ko",
+					       "virtio_balloon.ko", "virtio_pci_modern_dev.ko" };
+	struct rig *rig = *state;
+	struct aero_initrd_config config = { .machine = AERO_INITRD_QEMU };
+	struct aero_initrd_info info;
+	char initrd[TEST_PATH_MAX];
+
+	write_kernel(rig, "vmlinuz", "6.9.9-test #1", 0x100);
+	for (size_t i = 0; i < TEST_ARRAY_SIZE(modules); i++)
+		test_write_text(rig->dir, modules[i], "\177ELFa", 0644);
+	config.kernel = rig->path;
+	config.modules = rig->dir;
+	test_path(initrd, rig->dir, "initrd");
+	if (aero_initrd_build(&config, initrd, &info, &rig->error) != AERO_OK)
+		fail_msg("%s", rig->error.text);
+	assert_int_equal(info.module_count, 6);
+	assert_int_equal(test_shell("cd '%s' && mkdir out && cd out && busybox cpio -id <../initrd "
+				    "2>/dev/null && printf '%%s\\n' virtio_ring virtio "
+				    "virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci "
+				    "virtio_balloon | cmp - modules/order && "
+				    "grep -q ttyS1 machine && grep -q find_driver machine && "
+				    "busybox sh -n machine",
+				    rig->dir),
+			 0);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -168,6 +198,7 @@ int main(void)
 		CASE(test_read_does_not_trust_the_version),
 		CASE(test_find_takes_the_newest_that_has_the_module),
 		CASE(test_initrd_of_a_vmware_guest),
+		CASE(test_initrd_of_a_guest_with_virtio_on_pci),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -212,6 +212,90 @@ static void test_debugger_and_memory_by_path(void **state)
 	assert_int_equal(aero_qemu_bridge_config(&rig->qemu, rig->ready, &config), AERO_ESTATE);
 }
 
+#define SHOW "for a in \"$@\"; do echo \"<$a>\"; done; "
+#define READY_VIRTIO "AEROSTAT ready kernel=x driver=bound"
+#define OBEY_VIRTIO                                                                            \
+	"echo " READY_VIRTIO " >&3; while read -r n command <&3; do echo AEROSTAT ok $n >&3; " \
+	"[ $command = poweroff ] && exit 0; done\n"
+
+/* QEMU's own balloon: a Linux has two serial lines, and QMP is on descriptor 4. */
+static void test_arguments_of_a_machine_with_qemus_balloon(void **state)
+{
+	struct rig *rig = *state;
+	struct stat memory;
+	char bytes[8] = "";
+	int fd;
+
+	rig->config.machine = AERO_QEMU_BALLOON;
+	rig->config.append = "one";
+	start(rig, SHOW "printf qmp >&4; " OBEY_VIRTIO);
+	until_ready(rig);
+	expect_argument(rig, "<pc,memory-backend=ram>");
+	expect_argument(rig, "<tcg,thread=multi>");
+	expect_argument(rig, "<memory-backend-file,id=ram,size=64M,mem-path=/proc/self/fd/5,"
+			     "share=on>");
+	expect_argument(rig, "<-serial>\n<chardev:log>\n<-chardev>\n<socket,id=console,fd=3>\n"
+			     "<-serial>\n<chardev:console>");
+	expect_argument(rig, "<socket,id=control,fd=4>\n<-mon>\n<chardev=control,mode=control>");
+	expect_argument(rig, "<-device>\n<virtio-balloon-pci,id=balloon0>");
+	expect_argument(rig, "<console=ttyS0 panic=-1 mitigations=off quiet one>");
+	assert_null(strstr(rig->log, "vmport"));
+	assert_null(strstr(rig->log, "<-gdb>"));
+	assert_int_equal(fstat(aero_qemu_memory_fd(&rig->qemu), &memory), 0);
+	assert_int_equal(memory.st_size, 64 * MIB);
+	fd = aero_qemu_take_control(&rig->qemu);
+	assert_int_equal(read(fd, bytes, 3), 3);
+	assert_string_equal(bytes, "qmp");
+	close(fd);
+	assert_int_equal(aero_qemu_take_control(&rig->qemu), -1);
+}
+
+/* A kernel without an initial file system has one serial line and no parameters but its own. */
+static void test_arguments_of_another_processor(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->config.machine = AERO_QEMU_BALLOON;
+	rig->config.arch = AERO_QEMU_AARCH64;
+	rig->config.initrd = NULL;
+	rig->config.append = "own=1";
+	start(rig, SHOW OBEY_VIRTIO);
+	until_ready(rig);
+	expect_argument(rig, "<-cpu>\n<cortex-a57>\n<-machine>\n<virt,memory-backend=ram>");
+	expect_argument(rig, "<-append>\n<own=1>\n<-chardev>\n<socket,id=console,fd=3>\n"
+			     "<-serial>\n<chardev:console>");
+	assert_null(strstr(rig->log, "<-initrd>"));
+	assert_null(strstr(rig->log, "id=log"));
+}
+
+static void test_guest_without_driver_of_the_device_is_refused(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->config.machine = AERO_QEMU_BALLOON;
+	start(rig, "echo virtio: no; echo AEROSTAT ready driver=unbound >&3; sleep 60");
+	expect_story(rig, AERO_EREFUSED, "no driver on QEMU's virtio-balloon device");
+	assert_false(rig->is_ready);
+}
+
+static void test_missing_programs_name_their_packages(void **state)
+{
+	struct rig *rig = *state;
+	char path[] = "PATH=/nowhere";
+
+	putenv(path);
+	rig->config.machine = AERO_QEMU_BALLOON;
+	rig->config.program = NULL;
+	refuse(rig, AERO_EIO, "no qemu-system-x86_64 in PATH: install the package qemu-system-x86");
+	rig->config.arch = AERO_QEMU_AARCH64;
+	refuse(rig, AERO_EIO,
+	       "no qemu-system-aarch64 in PATH: install the package qemu-system-arm");
+	rig->config.arch = AERO_QEMU_RISCV64;
+	refuse(rig, AERO_EIO,
+	       "no qemu-system-riscv64 in PATH: install the package qemu-system-misc");
+	putenv("PATH=/usr/bin:/bin");
+}
+
 static void test_guest_without_driver_is_refused(void **state)
 {
 	struct rig *rig = *state;
@@ -307,6 +391,10 @@ int main(void)
 		CASE(test_arguments_make_linux_see_vmware),
 		CASE(test_bridge_gets_the_debugger_and_the_memory),
 		CASE(test_debugger_and_memory_by_path),
+		CASE(test_arguments_of_a_machine_with_qemus_balloon),
+		CASE(test_arguments_of_another_processor),
+		CASE(test_guest_without_driver_of_the_device_is_refused),
+		CASE(test_missing_programs_name_their_packages),
 		CASE(test_guest_without_driver_is_refused),
 		CASE(test_panic_is_no_good_end),
 		CASE(test_qemus_complaint_is_told),
