@@ -30,8 +30,8 @@ struct aero_module_list {
  * @error:     The story of a failure, or NULL.
  *
  * Shape:   in a flat directory the dependencies are those that exist in it: virtio and virtio_ring
- *          of virtio_balloon, vmw_vmci of vmw_balloon, and so on. Modules that modules.dep does not name are
- *          built into the kernel.
+ *          of virtio_balloon, vmw_vmci of vmw_balloon, and so on. Modules that modules.dep does
+ *          not name are built into the kernel.
  * Owner:   @out_list is the caller's, and undefined after a failure.
  * Errors:  AERO_EIO (no such directory or file, the text names it), AERO_ENOSPC (path too long or
  *          too many dependencies).
