@@ -7,6 +7,7 @@
 #include <aerostat/guest/virtio_transport.h>
 #include <aerostat/status.h>
 #include <aerostat/types.h>
+#include <aerostat/wire/virtio_mmio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,7 +33,8 @@ struct aero_virtio_mmio {
  * @registers: Outlives the transport.
  * @device_id: Expected, as AERO_VIRTIO_ID_BALLOON.
  *
- * Shape:   fills in transport; version 1 is legacy and is told a page size of 4096.
+ * Shape:   fills in transport; version 1 is legacy and is told a page size of 4096 with each queue.
+ *          queue_start() answers AERO_EIO where the queue is in use or does not become ready.
  * Owner:   nothing is allocated; there is no fini.
  * Errors:  AERO_ENOTSUP: no virtio registers, another device or none (id 0), or another version.
  * Context: any.

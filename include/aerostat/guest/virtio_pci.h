@@ -6,24 +6,22 @@
  * virtio over PCI: the modern interface (capabilities) and the legacy one (BAR 0, port I/O).
  *
  * The kernel enumerates the bus, assigns and maps BARs, turns on memory, I/O and bus mastering,
- * and sets up MSI-X or INTx; this file knows only what is virtio's. MSI-X vectors are numbers of
- * the device's table.
+ * and sets up MSI-X or INTx; this file knows only what is virtio's. It looks for a function by
+ * AERO_VIRTIO_PCI_VENDOR and the ids of wire/virtio_pci.h. MSI-X vectors are numbers of the
+ * device's table; they are told to the device with the first queue after a reset.
  */
 
 #include <aerostat/guest/virtio_transport.h>
 #include <aerostat/status.h>
 #include <aerostat/types.h>
+#include <aerostat/wire/virtio_pci.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define AERO_VIRTIO_PCI_VENDOR 0x1af4u
-#define AERO_VIRTIO_PCI_BALLOON_MODERN 0x1045u
-#define AERO_VIRTIO_PCI_BALLOON_TRANSITIONAL 0x1002u
-
-/* No vector: interrupts by INTx, or none. */
-#define AERO_VIRTIO_PCI_NO_VECTOR 0xffffu
+/* Queues that can be notified; there are none above. */
+#define AERO_VIRTIO_PCI_QUEUES 8
 
 /* One PCI function, as the kernel reaches it. bytes is 1, 2 or 4, offset a multiple of it. */
 struct aero_pci_function {
@@ -49,7 +47,10 @@ struct aero_pci_function {
 struct aero_virtio_pci_config {
 	const struct aero_pci_function *function; /* outlives the transport */
 	bool is_legacy_wanted; /* the old interface, also where there is a new one */
-	/* Of the MSI-X table, which is enabled; both NO_VECTOR: INTx or polling. */
+	/*
+	 * Of the MSI-X table, which is enabled: numbers, or AERO_VIRTIO_PCI_NO_VECTOR for one that
+	 * is not wanted. Both NO_VECTOR: MSI-X is not enabled; INTx, or polling.
+	 */
 	uint16_t config_vector;
 	uint16_t queue_vector;
 };
@@ -65,12 +66,13 @@ struct aero_virtio_pci_window {
 struct aero_virtio_pci {
 	struct aero_virtio_transport transport;
 	struct aero_virtio_pci_config config;
-	struct aero_virtio_pci_window common;
-	struct aero_virtio_pci_window notify;
-	struct aero_virtio_pci_window isr;
-	struct aero_virtio_pci_window device;
+	/* By type of capability, AERO_VIRTIO_PCI_CAP_COMMON to _DEVICE; legacy: in BAR 0. */
+	struct aero_virtio_pci_window window[AERO_VIRTIO_PCI_CAP_DEVICE + 1];
+	uint32_t status_register;
 	uint32_t notify_multiplier;
-	bool is_msix; /* legacy: the layout of BAR 0 depends on it */
+	uint32_t notify_offset[AERO_VIRTIO_PCI_QUEUES]; /* in the BAR; of started queues */
+	bool is_msix;	       /* legacy: the layout of BAR 0 depends on it */
+	bool is_config_vector; /* told to the device since its reset */
 };
 
 /**
@@ -78,11 +80,15 @@ struct aero_virtio_pci {
  * @pci:    Uninitialised; must not move while the transport is used.
  * @config: Copied.
  *
- * Shape:   fills in transport. Modern where the capabilities are there and not told otherwise.
- *          touches no virtio register but to look for the old interface.
+ * Shape:   fills in transport. Modern where the capabilities are there and not told otherwise, else
+ *          legacy where that is there. Reads configuration space only. Of several capabilities of
+ *          a type the first that lies within its BAR is taken, as far as BARs are mapped. Bytes of
+ *          the device's configuration that are not there read as zero. take_interrupts() is there
+ *          without MSI-X. queue_start() answers AERO_EIO also where a vector was refused, or where
+ *          the place for notifications lies outside of its window.
  * Owner:   nothing is allocated; there is no fini.
  * Errors:  AERO_ENOTSUP: not a virtio device, or the interface wanted is not there. AERO_EPROTO:
- *          the capabilities are a loop, or lie outside of their BARs.
+ *          the list of capabilities does not end, or leaves its place.
  * Context: any.
  * Source:  VIRTIO 1.4, Virtio Over PCI Bus.
  */

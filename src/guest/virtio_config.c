@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Configuration space through registers, for every transport. */
+#include "virtio_config.h"
+
+static unsigned int next_width(uint32_t offset, uint32_t len)
+{
+	if (offset % 4 == 0 && len >= 4)
+		return 4;
+	return offset % 2 == 0 && len >= 2 ? 2 : 1;
+}
+
+void aero_virtio_config_read(aero_virtio_read read, void *ctx, uint32_t offset, void *buf,
+			     uint32_t len)
+{
+	uint8_t *to = buf;
+	unsigned int bytes;
+	unsigned int i;
+
+	for (; len; len -= bytes, offset += bytes) {
+		uint32_t value;
+
+		bytes = next_width(offset, len);
+		value = read(ctx, offset, bytes);
+		for (i = 0; i < bytes; i++)
+			*to++ = (uint8_t)(value >> 8 * i);
+	}
+}
+
+void aero_virtio_config_write(aero_virtio_write write, void *ctx, uint32_t offset, const void *buf,
+			      uint32_t len)
+{
+	const uint8_t *from = buf;
+	unsigned int bytes;
+	unsigned int i;
+
+	for (; len; len -= bytes, offset += bytes) {
+		uint32_t value = 0;
+
+		bytes = next_width(offset, len);
+		for (i = 0; i < bytes; i++)
+			value |= (uint32_t)*from++ << 8 * i;
+		write(ctx, offset, bytes, value);
+	}
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* virtio over PCI: capabilities, the modern interface, and what both share. */
+#include "virtio_pci_internal.h"
+
+#include "../core/platform.h"
+
+#define COMMON(name) AERO_VIRTIO_PCI_COMMON_##name
+#define CAP(name) AERO_VIRTIO_PCI_CAP_##name
+#define PCI(name) AERO_VIRTIO_PCI_CONFIG_##name
+
+/* As many as have room. */
+#define CAPABILITIES_MAX ((PCI(BYTES) - AERO_VIRTIO_PCI_CAPABILITY_FIRST) / 4)
+
+/* A notification is 2 bytes. */
+#define NOTIFY_BYTES 2u
+
+/* What each type of structure must have at least. */
+static const struct {
+	unsigned char bytes;
+	unsigned char align;
+} needs[] = {
+	[CAP(COMMON)] = { COMMON(BYTES), 4 },
+	[CAP(NOTIFY)] = { NOTIFY_BYTES, NOTIFY_BYTES },
+	[CAP(ISR)] = { 1, 1 },
+	[CAP(DEVICE)] = { 4, 4 },
+};
+
+static uint32_t bar_get(const struct aero_virtio_pci *pci,
+			const struct aero_virtio_pci_window *window, uint32_t offset,
+			unsigned int bytes)
+{
+	const struct aero_pci_function *function = pci->config.function;
+
+	return function->bar_read(function->ctx, window->bar, window->offset + offset, bytes);
+}
+
+static void bar_put(const struct aero_virtio_pci *pci, const struct aero_virtio_pci_window *window,
+		    uint32_t offset, unsigned int bytes, uint32_t value)
+{
+	const struct aero_pci_function *function = pci->config.function;
+
+	function->bar_write(function->ctx, window->bar, window->offset + offset, bytes, value);
+}
+
+uint32_t aero_virtio_pci_get(const struct aero_virtio_pci *pci, uint32_t offset, unsigned int bytes)
+{
+	return bar_get(pci, &pci->window[CAP(COMMON)], offset, bytes);
+}
+
+void aero_virtio_pci_put(const struct aero_virtio_pci *pci, uint32_t offset, unsigned int bytes,
+			 uint32_t value)
+{
+	bar_put(pci, &pci->window[CAP(COMMON)], offset, bytes, value);
+}
+
+static uint32_t device_features(const struct aero_virtio_pci *pci, uint32_t word)
+{
+	aero_virtio_pci_put(pci, COMMON(DEVICE_FEATURE_SELECT), 4, word);
+	return aero_virtio_pci_get(pci, COMMON(DEVICE_FEATURE), 4);
+}
+
+static uint64_t read_features(void *ctx)
+{
+	uint64_t features = device_features(ctx, 0);
+
+	return features | (uint64_t)device_features(ctx, 1) << 32;
+}
+
+static void accept_features(void *ctx, uint64_t features)
+{
+	aero_virtio_pci_put(ctx, COMMON(DRIVER_FEATURE_SELECT), 4, 0);
+	aero_virtio_pci_put(ctx, COMMON(DRIVER_FEATURE), 4, (uint32_t)features);
+	aero_virtio_pci_put(ctx, COMMON(DRIVER_FEATURE_SELECT), 4, 1);
+	aero_virtio_pci_put(ctx, COMMON(DRIVER_FEATURE), 4, (uint32_t)(features >> 32));
+}
+
+uint8_t aero_virtio_pci_status(void *ctx)
+{
+	const struct aero_virtio_pci *pci = ctx;
+
+	return (uint8_t)aero_virtio_pci_get(pci, pci->status_register, 1);
+}
+
+void aero_virtio_pci_set_status(void *ctx, uint8_t status)
+{
+	struct aero_virtio_pci *pci = ctx;
+
+	if (!status)
+		pci->is_config_vector = false;
+	aero_virtio_pci_put(pci, pci->status_register, 1, status);
+}
+
+static uint32_t read_generation(void *ctx)
+{
+	return aero_virtio_pci_get(ctx, COMMON(GENERATION), 1);
+}
+
+static uint32_t read_queue_size(void *ctx, unsigned int index)
+{
+	if (index >= AERO_VIRTIO_PCI_QUEUES)
+		return 0;
+	aero_virtio_pci_put(ctx, COMMON(QUEUE_SELECT), 2, index);
+	return aero_virtio_pci_get(ctx, COMMON(QUEUE_SIZE), 2);
+}
+
+static void put_address(const struct aero_virtio_pci *pci, uint32_t offset, aero_gpa gpa)
+{
+	aero_virtio_pci_put(pci, offset, 4, (uint32_t)gpa);
+	aero_virtio_pci_put(pci, offset + 4, 4, (uint32_t)(gpa >> 32));
+}
+
+/* Where notifications of the selected queue go; the device says it, so it is checked. */
+static bool find_notify_offset(struct aero_virtio_pci *pci, unsigned int index)
+{
+	uint64_t offset = aero_virtio_pci_get(pci, COMMON(QUEUE_NOTIFY_OFF), 2);
+
+	offset *= pci->notify_multiplier;
+	if (offset + NOTIFY_BYTES > pci->window[CAP(NOTIFY)].len)
+		return false;
+	pci->notify_offset[index] = (uint32_t)offset;
+	return true;
+}
+
+static enum aero_status start_queue(void *ctx, unsigned int index,
+				    const struct aero_virtio_ring *ring)
+{
+	struct aero_virtio_pci *pci = ctx;
+
+	if (index >= AERO_VIRTIO_PCI_QUEUES)
+		return AERO_EIO;
+	aero_virtio_pci_put(pci, COMMON(QUEUE_SELECT), 2, index);
+	if (!find_notify_offset(pci, index))
+		return AERO_EIO;
+	aero_virtio_pci_put(pci, COMMON(QUEUE_SIZE), 2, ring->size);
+	put_address(pci, COMMON(QUEUE_DESC), ring->desc);
+	put_address(pci, COMMON(QUEUE_DRIVER), ring->driver);
+	put_address(pci, COMMON(QUEUE_DEVICE), ring->device);
+	if (!aero_virtio_pci_set_vectors(pci, COMMON(CONFIG_VECTOR), COMMON(QUEUE_VECTOR)))
+		return AERO_EIO;
+	aero_virtio_pci_put(pci, COMMON(QUEUE_ENABLE), 2, 1);
+	return aero_virtio_pci_get(pci, COMMON(QUEUE_ENABLE), 2) == 1 ? AERO_OK : AERO_EIO;
+}
+
+static void notify(void *ctx, unsigned int index)
+{
+	const struct aero_virtio_pci *pci = ctx;
+
+	bar_put(pci, &pci->window[CAP(NOTIFY)], pci->notify_offset[index % AERO_VIRTIO_PCI_QUEUES],
+		NOTIFY_BYTES, index);
+}
+
+static bool set_vector(const struct aero_virtio_pci *pci, uint32_t offset, uint16_t vector)
+{
+	aero_virtio_pci_put(pci, offset, 2, vector);
+	return aero_virtio_pci_get(pci, offset, 2) == vector;
+}
+
+bool aero_virtio_pci_set_vectors(struct aero_virtio_pci *pci, uint32_t config_register,
+				 uint32_t queue_register)
+{
+	if (!pci->is_msix)
+		return true;
+	if (!pci->is_config_vector) {
+		if (!set_vector(pci, config_register, pci->config.config_vector))
+			return false;
+		pci->is_config_vector = true;
+	}
+	return set_vector(pci, queue_register, pci->config.queue_vector);
+}
+
+/* Bytes of configuration space that are there, of len from an offset on. */
+static uint32_t config_room(const struct aero_virtio_pci *pci, uint32_t offset, uint32_t len)
+{
+	uint32_t end = pci->window[CAP(DEVICE)].len;
+	uint32_t room = offset < end ? end - offset : 0;
+
+	return len < room ? len : room;
+}
+
+static uint32_t device_get(void *ctx, uint32_t offset, unsigned int bytes)
+{
+	const struct aero_virtio_pci *pci = ctx;
+
+	return bar_get(pci, &pci->window[CAP(DEVICE)], offset, bytes);
+}
+
+static void device_put(void *ctx, uint32_t offset, unsigned int bytes, uint32_t value)
+{
+	const struct aero_virtio_pci *pci = ctx;
+
+	bar_put(pci, &pci->window[CAP(DEVICE)], offset, bytes, value);
+}
+
+void aero_virtio_pci_config_read(void *ctx, uint32_t offset, void *buf, uint32_t len)
+{
+	uint32_t room = config_room(ctx, offset, len);
+
+	aero_virtio_config_read(device_get, ctx, offset, buf, room);
+	memset((uint8_t *)buf + room, 0, len - room);
+}
+
+void aero_virtio_pci_config_write(void *ctx, uint32_t offset, const void *buf, uint32_t len)
+{
+	aero_virtio_config_write(device_put, ctx, offset, buf, config_room(ctx, offset, len));
+}
+
+uint32_t aero_virtio_pci_take_interrupts(void *ctx)
+{
+	const struct aero_virtio_pci *pci = ctx;
+
+	return bar_get(pci, &pci->window[CAP(ISR)], 0, 1) &
+	       (AERO_VIRTIO_PCI_ISR_QUEUE | AERO_VIRTIO_PCI_ISR_CONFIG);
+}
+
+static const struct aero_virtio_transport modern = {
+	.features = read_features,
+	.accept = accept_features,
+	.status = aero_virtio_pci_status,
+	.set_status = aero_virtio_pci_set_status,
+	.config_read = aero_virtio_pci_config_read,
+	.config_write = aero_virtio_pci_config_write,
+	.generation = read_generation,
+	.queue_size = read_queue_size,
+	.queue_start = start_queue,
+	.notify = notify,
+	.take_interrupts = aero_virtio_pci_take_interrupts,
+};
+
+static uint32_t pci_get(const struct aero_virtio_pci *pci, uint32_t offset, unsigned int bytes)
+{
+	const struct aero_pci_function *function = pci->config.function;
+
+	return function->config_read(function->ctx, offset, bytes);
+}
+
+/* Takes a capability at offset at, unless it is of no use or there was a better one. */
+static void take_capability(struct aero_virtio_pci *pci, uint32_t at)
+{
+	const struct aero_pci_function *function = pci->config.function;
+	uint32_t type = pci_get(pci, at + CAP(TYPE), 1);
+	uint32_t need = type == CAP(NOTIFY) ? CAP(NOTIFY_BYTES) : CAP(BYTES);
+	struct aero_virtio_pci_window found;
+
+	if (type < CAP(COMMON) || type > CAP(DEVICE) || pci->window[type].len)
+		return;
+	if (pci_get(pci, at + CAP(LEN), 1) < need || at + need > PCI(BYTES))
+		return;
+	found.bar = (uint8_t)pci_get(pci, at + CAP(BAR), 1);
+	found.offset = pci_get(pci, at + CAP(OFFSET), 4);
+	found.len = pci_get(pci, at + CAP(LENGTH), 4);
+	if (found.bar > CAP(BAR_LAST) || found.len < needs[type].bytes ||
+	    found.offset % needs[type].align)
+		return;
+	if ((uint64_t)found.offset + found.len > function->bar_bytes(function->ctx, found.bar))
+		return;
+	pci->window[type] = found;
+	if (type == CAP(NOTIFY))
+		pci->notify_multiplier = pci_get(pci, at + CAP(MULTIPLIER), 4);
+}
+
+/* Every capability once. The list is the device's, so its length is ours to bound. */
+static enum aero_status walk_capabilities(struct aero_virtio_pci *pci)
+{
+	uint32_t at;
+	unsigned int i;
+
+	if (!(pci_get(pci, PCI(STATUS), 2) & AERO_VIRTIO_PCI_STATUS_CAPABILITIES))
+		return AERO_OK;
+	at = pci_get(pci, PCI(CAPABILITIES), 1) & 0xfc;
+	for (i = 0; at && i < CAPABILITIES_MAX; i++) {
+		if (at < AERO_VIRTIO_PCI_CAPABILITY_FIRST)
+			return AERO_EPROTO;
+		if (pci_get(pci, at, 1) == AERO_VIRTIO_PCI_CAP_ID)
+			take_capability(pci, at);
+		at = pci_get(pci, at + CAP(NEXT), 1) & 0xfc;
+	}
+	return at ? AERO_EPROTO : AERO_OK;
+}
+
+static bool is_virtio(const struct aero_virtio_pci *pci)
+{
+	uint32_t device = pci_get(pci, PCI(DEVICE), 2);
+
+	return pci_get(pci, PCI(VENDOR), 2) == AERO_VIRTIO_PCI_VENDOR &&
+	       device >= AERO_VIRTIO_PCI_DEVICE_FIRST && device <= AERO_VIRTIO_PCI_DEVICE_LAST;
+}
+
+/* Legacy has the device id for it and, unlike a coincidence of numbers, the revision. */
+static bool has_legacy(const struct aero_virtio_pci *pci)
+{
+	return pci_get(pci, PCI(DEVICE), 2) < AERO_VIRTIO_PCI_DEVICE_MODERN &&
+	       !pci_get(pci, PCI(REVISION), 1);
+}
+
+static bool has_modern(const struct aero_virtio_pci *pci)
+{
+	unsigned int type;
+
+	for (type = CAP(COMMON); type <= CAP(DEVICE); type++) {
+		if (!pci->window[type].len)
+			return false;
+	}
+	return true;
+}
+
+enum aero_status aero_virtio_pci_init(struct aero_virtio_pci *pci,
+				      const struct aero_virtio_pci_config *config)
+{
+	enum aero_status status;
+
+	memset(pci, 0, sizeof(*pci));
+	pci->config = *config;
+	pci->is_msix = config->config_vector != AERO_VIRTIO_PCI_NO_VECTOR ||
+		       config->queue_vector != AERO_VIRTIO_PCI_NO_VECTOR;
+	if (!is_virtio(pci))
+		return AERO_ENOTSUP;
+	if (!config->is_legacy_wanted) {
+		status = walk_capabilities(pci);
+		if (status != AERO_OK)
+			return status;
+	}
+	pci->status_register = COMMON(STATUS);
+	if (has_modern(pci))
+		pci->transport = modern;
+	else if (!has_legacy(pci) || aero_virtio_pci_init_legacy(pci) != AERO_OK)
+		return AERO_ENOTSUP;
+	pci->transport.ctx = pci;
+	if (pci->is_msix)
+		pci->transport.take_interrupts = NULL;
+	return AERO_OK;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* The interface of PCI devices before VERSION_1: ports behind BAR 0. */
+#include "virtio_pci_internal.h"
+
+#define REG(name) AERO_VIRTIO_PCI_LEGACY_##name
+
+static uint64_t read_features(void *ctx)
+{
+	return aero_virtio_pci_get(ctx, REG(DEVICE_FEATURES), 4);
+}
+
+static void accept_features(void *ctx, uint64_t features)
+{
+	aero_virtio_pci_put(ctx, REG(DRIVER_FEATURES), 4, (uint32_t)features);
+}
+
+static uint32_t no_generation(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+static uint32_t read_queue_size(void *ctx, unsigned int index)
+{
+	aero_virtio_pci_put(ctx, REG(QUEUE_SELECT), 2, index);
+	return aero_virtio_pci_get(ctx, REG(QUEUE_SIZE), 2);
+}
+
+static enum aero_status start_queue(void *ctx, unsigned int index,
+				    const struct aero_virtio_ring *ring)
+{
+	struct aero_virtio_pci *pci = ctx;
+	uint64_t pfn = ring->desc >> REG(PFN_SHIFT);
+
+	if (ring->desc % REG(ALIGN) || !pfn || pfn > UINT32_MAX)
+		return AERO_EINVAL;
+	aero_virtio_pci_put(pci, REG(QUEUE_SELECT), 2, index);
+	if (aero_virtio_pci_get(pci, REG(QUEUE_SIZE), 2) != ring->size ||
+	    aero_virtio_pci_get(pci, REG(QUEUE_PFN), 4))
+		return AERO_EIO;
+	aero_virtio_pci_put(pci, REG(QUEUE_PFN), 4, (uint32_t)pfn);
+	if (!aero_virtio_pci_set_vectors(pci, REG(CONFIG_VECTOR), REG(QUEUE_VECTOR)))
+		return AERO_EIO;
+	return aero_virtio_pci_get(pci, REG(QUEUE_PFN), 4) == pfn ? AERO_OK : AERO_EIO;
+}
+
+static void notify(void *ctx, unsigned int index)
+{
+	aero_virtio_pci_put(ctx, REG(QUEUE_NOTIFY), 2, index);
+}
+
+static const struct aero_virtio_transport legacy = {
+	.is_legacy = true,
+	.ring_align = REG(ALIGN),
+	.features = read_features,
+	.accept = accept_features,
+	.status = aero_virtio_pci_status,
+	.set_status = aero_virtio_pci_set_status,
+	.config_read = aero_virtio_pci_config_read,
+	.config_write = aero_virtio_pci_config_write,
+	.generation = no_generation,
+	.queue_size = read_queue_size,
+	.queue_start = start_queue,
+	.notify = notify,
+	.take_interrupts = aero_virtio_pci_take_interrupts,
+};
+
+static void set_window(struct aero_virtio_pci *pci, unsigned int type, uint32_t offset,
+		       uint32_t len)
+{
+	pci->window[type] = (struct aero_virtio_pci_window){ offset, len, REG(BAR) };
+}
+
+enum aero_status aero_virtio_pci_init_legacy(struct aero_virtio_pci *pci)
+{
+	const struct aero_pci_function *function = pci->config.function;
+	uint32_t config = pci->is_msix ? REG(CONFIG_MSIX) : REG(CONFIG);
+	uint64_t bytes = function->bar_bytes(function->ctx, REG(BAR));
+
+	if (bytes <= config || bytes > UINT32_MAX)
+		return AERO_ENOTSUP;
+	set_window(pci, AERO_VIRTIO_PCI_CAP_COMMON, 0, (uint32_t)bytes);
+	set_window(pci, AERO_VIRTIO_PCI_CAP_ISR, REG(ISR), 1);
+	set_window(pci, AERO_VIRTIO_PCI_CAP_DEVICE, config, (uint32_t)bytes - config);
+	pci->status_register = REG(STATUS);
+	pci->transport = legacy;
+	return AERO_OK;
+}
