@@ -6,8 +6,8 @@
  * virtio over memory mapped registers: version 2, and the legacy version 1.
  *
  * Every register is 32 bits wide, little-endian and accessed whole; configuration space behind them
- * is accessed in the width of its fields. Tags as in virtio.h: [GUEST] the driver writes, [HOST] the
- * device writes, [BOTH] the driver writes and the device answers in the same register.
+ * is accessed in the width of its fields. Tags as in virtio.h: [GUEST] the driver writes, [HOST]
+ * the device writes, [BOTH] the driver writes and the device answers in the same register.
  *
  * Source: VIRTIO 1.4, "Virtio Over MMIO" and its legacy interface.
  */
