@@ -83,22 +83,26 @@ bool aero_virtio_guest_queue_stop(struct aero_virtio_guest_queue *queue, uint16_
 /* What the device may write, if the chain is one that may be given. */
 static bool measure(const struct aero_virtio_guest_chain *chain, uint32_t *out_writable)
 {
-	uint32_t writable = 0;
-	uint64_t total = 0;
+	const struct aero_virtio_guest_buffer *buffer = chain->buffers;
+	uint64_t readable = 0;
+	uint64_t writable = 0;
+	uint32_t left = chain->count;
 
-	if (!chain->count || chain->count > AERO_VIRTIO_GUEST_CHAIN_MAX)
+	if (!left || left > AERO_VIRTIO_GUEST_CHAIN_MAX)
 		return false;
-	for (uint32_t i = 0; i < chain->count; i++) {
-		const struct aero_virtio_guest_buffer *buffer = &chain->buffers[i];
-
-		if (!buffer->len || (writable && !buffer->is_writable))
+	do {
+		if (!buffer->len)
 			return false;
-		total += buffer->len;
 		if (buffer->is_writable)
 			writable += buffer->len;
-	}
-	*out_writable = writable;
-	return total <= UINT32_MAX;
+		else if (!writable)
+			readable += buffer->len;
+		else
+			return false;
+		buffer++;
+	} while (--left);
+	*out_writable = (uint32_t)writable;
+	return readable + writable <= UINT32_MAX;
 }
 
 /* Answers the one buffer that stands for all in the ring. */
@@ -189,48 +193,38 @@ bool aero_virtio_guest_queue_kick_needed(struct aero_virtio_guest_queue *queue)
 	return is_wanted;
 }
 
-/* A used entry, checked against the record: its id is the head of a chain in flight. */
-static enum aero_status look(struct aero_virtio_guest_queue *queue,
-			     struct aero_virtio_guest_entry *entry)
+/* Whether a used entry is of a chain in flight: its id is the slot of the head then. */
+static bool is_entry_valid(struct aero_virtio_guest_queue *queue,
+			   const struct aero_virtio_guest_entry *entry)
 {
-	const struct aero_virtio_guest_slot *slot;
-	enum aero_status status = queue->config.is_packed
-					  ? aero_virtio_guest_packed_look(queue, entry)
-					  : aero_virtio_guest_split_look(queue, entry);
+	enum aero_virtio_guest_queue_fault fault = AERO_VIRTIO_GUEST_QUEUE_FAULT_ID;
 
-	if (status != AERO_OK)
-		return status;
-	if (aero_unlikely(entry->id >= queue->config.size)) {
-		queue->fault = AERO_VIRTIO_GUEST_QUEUE_FAULT_ID;
-		return AERO_EPROTO;
+	if (aero_likely(entry->id < queue->config.size)) {
+		const struct aero_virtio_guest_slot *slot = &queue->config.slots[entry->id];
+
+		if (aero_likely(slot->entries && entry->len <= slot->writable))
+			return true;
+		fault = slot->entries ? AERO_VIRTIO_GUEST_QUEUE_FAULT_LENGTH
+				      : AERO_VIRTIO_GUEST_QUEUE_FAULT_TWICE;
 	}
-	slot = &queue->config.slots[entry->id];
-	if (aero_likely(slot->entries && entry->len <= slot->writable))
-		return AERO_OK;
-	queue->fault = slot->entries ? AERO_VIRTIO_GUEST_QUEUE_FAULT_LENGTH
-				     : AERO_VIRTIO_GUEST_QUEUE_FAULT_TWICE;
-	return AERO_EPROTO;
+	queue->fault = fault;
+	return false;
 }
 
 /*
- * One entry answers all chains up to its own, and the next entry is where the chain after it would
- * have had its. Those passed over have been used completely.
+ * With IN_ORDER one entry answers all chains up to its own, and the next entry is where the chain
+ * after it would have had its. Those passed over have been used completely.
  */
-static enum aero_status look_in_order(struct aero_virtio_guest_queue *queue,
-				      struct aero_virtio_guest_entry *entry)
+static void take_oldest(struct aero_virtio_guest_queue *queue,
+			struct aero_virtio_guest_entry *entry)
 {
 	if (!queue->has_batch) {
-		enum aero_status status = look(queue, entry);
-
-		if (status != AERO_OK)
-			return status;
 		queue->batch_last = (uint16_t)entry->id;
 		queue->batch_len = entry->len;
 	}
 	entry->id = queue->order_head;
 	queue->has_batch = queue->order_head != queue->batch_last;
 	entry->len = queue->has_batch ? queue->config.slots[entry->id].writable : queue->batch_len;
-	return AERO_OK;
 }
 
 /* Out of the record; the circle of IN_ORDER stays as it is. */
@@ -257,16 +251,23 @@ static void release(struct aero_virtio_guest_queue *queue, uint16_t head)
 enum aero_status aero_virtio_guest_queue_take(struct aero_virtio_guest_queue *queue,
 					      struct aero_virtio_guest_used *out_used)
 {
-	struct aero_virtio_guest_entry entry;
+	struct aero_virtio_guest_entry entry = { 0, 0 };
 	enum aero_status status;
 
 	if (!queue->is_started)
 		return AERO_ESTATE;
 	if (queue->fault)
 		return AERO_EPROTO;
-	status = queue->config.is_in_order ? look_in_order(queue, &entry) : look(queue, &entry);
-	if (status != AERO_OK)
-		return status;
+	if (!queue->has_batch) {
+		status = queue->config.is_packed ? aero_virtio_guest_packed_look(queue, &entry)
+						 : aero_virtio_guest_split_look(queue, &entry);
+		if (status != AERO_OK)
+			return status;
+		if (!is_entry_valid(queue, &entry))
+			return AERO_EPROTO;
+	}
+	if (queue->config.is_in_order)
+		take_oldest(queue, &entry);
 	out_used->token = queue->config.slots[entry.id].token;
 	out_used->len = entry.len;
 	release(queue, (uint16_t)entry.id);
