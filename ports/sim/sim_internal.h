@@ -8,6 +8,7 @@
 void sim_pages_init(struct sim_port *sim);
 void sim_pages_fini(struct sim_port *sim);
 void *sim_pages_get(struct sim_port *sim);
+void *sim_pages_get_span(struct sim_port *sim, uint64_t count);
 bool sim_pages_put(struct sim_port *sim, void *page);
 bool sim_pages_frame(const struct sim_port *sim, void *page, aero_frame *out_frame);
 

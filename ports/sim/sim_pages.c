@@ -55,23 +55,40 @@ static bool is_used(const struct sim_port *sim, uint64_t at)
 	return sim->page_used[at / 64] >> at % 64 & 1;
 }
 
+static uint8_t *give_out(struct sim_port *sim, uint64_t at, uint64_t count)
+{
+	uint8_t *page = sim->config.page_ram + (size_t)(at << AERO_FRAME_SHIFT);
+
+	for (uint64_t i = at; i < at + count; i++)
+		sim->page_used[i / 64] |= 1ull << i % 64;
+	sim->pages += count;
+	if (sim->pages > sim->counters.peak_pages)
+		sim->counters.peak_pages = sim->pages;
+	memset(page, 0xa5, (size_t)count << AERO_FRAME_SHIFT);
+	return page;
+}
+
 /* The lowest that is not given out: everything before the hint is. */
 void *sim_pages_get(struct sim_port *sim)
 {
 	uint64_t at = sim->page_hint;
-	uint8_t *page;
 
 	while (at < sim->config.page_frames && is_used(sim, at))
 		at++;
 	sim->page_hint = at;
-	if (at == sim->config.page_frames)
-		return NULL;
-	sim->page_used[at / 64] |= 1ull << at % 64;
-	if (++sim->pages > sim->counters.peak_pages)
-		sim->counters.peak_pages = sim->pages;
-	page = sim->config.page_ram + (size_t)(at << AERO_FRAME_SHIFT);
-	memset(page, 0xa5, AERO_FRAME_BYTES);
-	return page;
+	return at == sim->config.page_frames ? NULL : give_out(sim, at, 1);
+}
+
+void *sim_pages_get_span(struct sim_port *sim, uint64_t count)
+{
+	uint64_t run = 0;
+
+	for (uint64_t at = sim->page_hint; at < sim->config.page_frames; at++) {
+		run = is_used(sim, at) ? 0 : run + 1;
+		if (run == count)
+			return give_out(sim, at + 1 - count, count);
+	}
+	return NULL;
 }
 
 bool sim_pages_frame(const struct sim_port *sim, void *page, aero_frame *out_frame)

@@ -258,6 +258,33 @@ static aero_frame page_frame(void *ctx, void *page)
 	return frame;
 }
 
+void *sim_port_span_get(void *ctx, size_t bytes, aero_gpa *out_gpa)
+{
+	struct sim_port *sim = ctx;
+	void *memory;
+	aero_frame first;
+
+	enter(sim, SIM_PORT_PAGE_GET, "span_get() with the lock held");
+	sim->counters.page_gets++;
+	if (!bytes || must_fail(sim, SIM_PORT_PAGE_GET))
+		return NULL;
+	memory = sim_pages_get_span(sim, (bytes + AERO_FRAME_BYTES - 1) >> AERO_FRAME_SHIFT);
+	if (memory && sim_pages_frame(sim, memory, &first))
+		*out_gpa = first << AERO_FRAME_SHIFT;
+	return memory;
+}
+
+void sim_port_span_put(void *ctx, void *memory, size_t bytes)
+{
+	struct sim_port *sim = ctx;
+
+	enter(sim, SIM_PORT_PAGE_PUT, "span_put() with the lock held");
+	for (size_t at = 0; at < bytes; at += AERO_FRAME_BYTES) {
+		if (!sim_pages_put(sim, (uint8_t *)memory + at))
+			sim_port_violate(sim, "span_put() of a page never got", at);
+	}
+}
+
 static uintptr_t lock(void *ctx)
 {
 	struct sim_port *sim = ctx;

@@ -180,6 +180,14 @@ void sim_port_migrate_end(struct sim_port *sim, aero_frame new_frame, bool is_ol
 /* The memory behind an own page's frame; NULL: there is none. */
 void *sim_port_ram(const struct sim_port *sim, aero_frame frame);
 
+/*
+ * Own pages side by side, as struct aero_virtio_memory wants them:
+ *	struct aero_virtio_memory memory = { &sim, sim_port_span_get, sim_port_span_put };
+ * They count and fail as page_get() does.
+ */
+void *sim_port_span_get(void *sim, size_t bytes, aero_gpa *out_gpa);
+void sim_port_span_put(void *sim, void *memory, size_t bytes);
+
 /* Notes a violation, for checks of a test's own. */
 void sim_port_violate(struct sim_port *sim, const char *what, uint64_t frame);
 

@@ -294,6 +294,37 @@ static void test_pages_lie_in_their_arena(void **state)
 	end(&sim);
 }
 
+static void test_span_lies_side_by_side(void **state)
+{
+	struct sim_port_config config = { .page_first = 0x200000, .page_frames = 8 };
+	struct sim_port sim;
+	aero_gpa gpa = 0;
+	void *page;
+	void *span;
+
+	(void)state;
+	sim_port_init(&sim, &config);
+	page = sim.port.page_get(&sim);
+	span = sim_port_span_get(&sim, 3 * 4096 + 1, &gpa);
+	assert_ptr_equal(span, sim_port_ram(&sim, 0x200001));
+	assert_int_equal(gpa, 0x200001000);
+	assert_null(sim_port_span_get(&sim, 4 * 4096, &gpa));
+	/* The gap before it is too small for two, and is taken for one. */
+	sim.port.page_put(&sim, page);
+	assert_ptr_equal(sim_port_span_get(&sim, 8192, &gpa), sim_port_ram(&sim, 0x200005));
+	assert_ptr_equal(sim.port.page_get(&sim), page);
+	assert_null(sim_port_span_get(&sim, 0, &gpa));
+	sim.port.page_put(&sim, page);
+	sim_port_span_put(&sim, sim_port_ram(&sim, 0x200005), 8192);
+	sim_port_fail(&sim, SIM_PORT_PAGE_GET, 1, false);
+	assert_null(sim_port_span_get(&sim, 4096, &gpa));
+	sim_port_span_put(&sim, span, 3 * 4096 + 1);
+	assert_int_equal(sim.violations, 0);
+	sim_port_span_put(&sim, span, 4096);
+	assert_int_equal(sim.violations, 1);
+	sim_port_fini(&sim);
+}
+
 static void test_migrate_used_frame_is_lent(void **state)
 {
 	struct sim_port_config config = { 0 };
@@ -478,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_fragment_leaves_no_block_whole),
 		cmocka_unit_test(test_pin_random_takes_free_frames),
 		cmocka_unit_test(test_pages_lie_in_their_arena),
+		cmocka_unit_test(test_span_lies_side_by_side),
 		cmocka_unit_test(test_migrate_used_frame_is_lent),
 		cmocka_unit_test(test_migrate_that_fails_keeps_the_old_frame),
 		cmocka_unit_test(test_during_may_call_the_port),
