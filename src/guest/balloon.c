@@ -377,9 +377,10 @@ static uint64_t start(struct aero_balloon *balloon, uint64_t now_ns)
 	if (status || balloon->is_reset_required) {
 		balloon->is_reset_required = true;
 		balloon->is_disarmed = false;
-		balloon->stall = status == AERO_EREFUSED ? AERO_STALL_UNSUPPORTED
-				 : status == AERO_ENOMEM ? AERO_STALL_NO_MEMORY
-							 : AERO_STALL_RESET;
+		balloon->stall = status == AERO_EREFUSED    ? AERO_STALL_UNSUPPORTED
+				 : status == AERO_ENOMEM    ? AERO_STALL_NO_MEMORY
+				 : status == AERO_ETIMEDOUT ? AERO_STALL_SILENT
+							    : AERO_STALL_RESET;
 		return balloon->retry_ns;
 	}
 	balloon->limits = limits;

@@ -37,8 +37,8 @@ struct aero_channel_ops {
 	/* End wake-ups: none comes after it, and batches in flight come back through complete(). */
 	void (*disarm)(void *ctx);
 	/*
-	 * Negotiate; the host knows of no frame. AERO_EREFUSED: this host cannot balloon. Anything
-	 * else that is not AERO_OK: not now.
+	 * Negotiate; the host knows of no frame. AERO_EREFUSED: this host cannot balloon.
+	 * AERO_ETIMEDOUT: it does not answer. Anything else that is not AERO_OK: not now.
 	 */
 	enum aero_status (*start)(void *ctx, struct aero_channel_limits *out_limits);
 	/*

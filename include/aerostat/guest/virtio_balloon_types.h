@@ -119,11 +119,11 @@ enum aero_virtio_balloon_guest_role {
 /* Private: a queue and its memory. */
 struct aero_virtio_balloon_guest_queue {
 	struct aero_virtio_guest_queue queue;
-	void *ring;
-	size_t ring_bytes; /* AERO_FRAME_BYTES: a page of the port */
-	void *slots;
-	size_t slots_bytes; /* 0: in the page of the ring */
+	void *ring; /* a page of the port, or contiguous memory */
+	size_t ring_bytes;
+	aero_gpa ring_gpa;
 	uint8_t index;
+	bool is_contiguous;
 	bool is_there;
 };
 
@@ -138,6 +138,7 @@ struct aero_virtio_balloon_guest_request {
 struct aero_virtio_balloon_guest_lane {
 	struct aero_virtio_balloon_guest_request request[AERO_VIRTIO_BALLOON_GUEST_REQUESTS_MAX];
 	uint32_t count;				   /* of requests that have memory */
+	uint32_t usable;			   /* of those, with the rings of this start */
 	uint32_t flying;			   /* of those */
 	uint32_t next;				   /* where a free one is looked for */
 	uint8_t waiting[AERO_BALLOON_BATCHES_MAX]; /* batches not wholly written, oldest first */
@@ -199,6 +200,7 @@ struct aero_virtio_balloon_guest {
 	/* Reports. */
 	struct aero_virtio_balloon_guest_loan report;
 	struct aero_range report_range[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX]; /* with the device */
+	struct aero_virtio_guest_buffer report_buffer[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX];
 	unsigned int report_count;
 	uint64_t report_due_ns;
 	uint64_t report_left; /* frames of this pass's budget */

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/* The driver of virtio's balloon: its life, its steps, and what the kernel asks of it. */
+#include "virtio_balloon_internal.h"
+
+#define REQUESTS 8u
+#define REQUEST_FRAMES 256u
+#define ACTUAL_NS 1000000000ull
+#define REPORT_DELAY_NS 2000000000ull
+#define BUSY_NS 1000000ull /* another call is at work */
+
+/* What is kept back of the first page of a request that has more than one: the indirect table. */
+#define TABLE_FRAMES 64u
+#define PAGE_FRAMES (AERO_FRAME_BYTES / AERO_VIRTIO_BALLOON_PFN_BYTES)
+
+void aero_vb_log(struct aero_virtio_balloon_guest *drv, enum aero_log_level level, const char *text)
+{
+	const struct aero_port *port = drv->balloon.config.port;
+
+	if (port->log)
+		port->log(port->ctx, level, text);
+}
+
+void aero_vb_kick(struct aero_virtio_balloon_guest *drv, unsigned int role)
+{
+	const struct aero_virtio_transport *transport = drv->config.transport;
+	struct aero_virtio_balloon_guest_queue *queue = &drv->queue[role];
+
+	if (!drv->is_live || !aero_virtio_guest_queue_kick_needed(&queue->queue))
+		return;
+	drv->counters.notifications++;
+	transport->notify(transport->ctx, queue->index);
+}
+
+bool aero_vb_give_one(struct aero_virtio_balloon_guest *drv, unsigned int role, uint16_t token,
+		      const struct aero_virtio_guest_buffer *buffer)
+{
+	struct aero_virtio_guest_chain chain = { buffer, 1, token, NULL, 0 };
+
+	if (aero_virtio_guest_queue_give(&drv->queue[role].queue, &chain))
+		return false;
+	aero_vb_kick(drv, role);
+	return true;
+}
+
+bool aero_vb_take(struct aero_virtio_balloon_guest *drv, unsigned int role, uint16_t *out_token)
+{
+	struct aero_virtio_guest_used used;
+	enum aero_status status;
+
+	if (!drv->queue[role].is_there)
+		return false;
+	status = aero_virtio_guest_queue_take(&drv->queue[role].queue, &used);
+	if (status == AERO_EPROTO && !drv->balloon.is_reset_required) {
+		drv->counters.broken_queues++;
+		aero_vb_log(drv, AERO_LOG_ERROR,
+			    "virtio balloon: the device returned what it was not given");
+		aero_balloon_require_reset(&drv->balloon);
+		aero_balloon_notify(&drv->balloon);
+	}
+	*out_token = used.token;
+	return !status;
+}
+
+/* The device's answer is nothing to wait for: the word of it is a change of configuration. */
+static enum aero_status target(void *ctx, bool is_fresh, uint64_t *out_frames)
+{
+	struct aero_virtio_balloon_guest *drv = ctx;
+	enum aero_status status = is_fresh ? aero_vb_read_config(drv) : AERO_OK;
+
+	*out_frames = drv->is_leaving ? 0 : drv->target;
+	return status;
+}
+
+static void stop(void *ctx)
+{
+	(void)ctx;
+}
+
+static const struct aero_channel_ops channel_ops = {
+	.disarm = aero_vb_disarm,
+	.start = aero_vb_start,
+	.target = target,
+	.submit = aero_vb_submit,
+	.complete = aero_vb_complete,
+	.flush = aero_vb_flush,
+	.exchange = aero_vb_exchange,
+	.stop = stop,
+};
+
+static bool is_transport_complete(const struct aero_virtio_transport *transport)
+{
+	return transport && transport->features && transport->accept && transport->status &&
+	       transport->set_status && transport->config_read && transport->config_write &&
+	       transport->generation && transport->queue_size && transport->queue_start &&
+	       transport->notify;
+}
+
+static bool is_reporting_possible(const struct aero_port *port,
+				  const struct aero_virtio_balloon_reporting *reporting)
+{
+	return reporting->order < 20 && (!reporting->order || port->orders >> reporting->order & 1);
+}
+
+static bool is_config_sane(const struct aero_virtio_balloon_guest_config *config)
+{
+	const struct aero_virtio_transport *transport = config->transport;
+
+	if (!config->balloon.port || !is_transport_complete(transport) ||
+	    config->requests > AERO_VIRTIO_BALLOON_GUEST_REQUESTS_MAX ||
+	    config->request_frames > AERO_VIRTIO_BALLOON_GUEST_REQUEST_FRAMES_MAX ||
+	    config->numbering > AERO_VIRTIO_BALLOON_NUMBERING_COMPACT)
+		return false;
+	if (transport->is_legacy && (!config->memory || !transport->ring_align ||
+				     (transport->ring_align & (transport->ring_align - 1))))
+		return false;
+	return is_reporting_possible(config->balloon.port, &config->reporting);
+}
+
+static void fill_defaults(struct aero_virtio_balloon_guest *drv)
+{
+	struct aero_virtio_balloon_guest_config *config = &drv->config;
+
+	config->requests = config->requests ? config->requests : REQUESTS;
+	config->actual_ns = aero_balloon_or_default(config->actual_ns, ACTUAL_NS);
+	config->reporting.delay_ns =
+		aero_balloon_or_default(config->reporting.delay_ns, REPORT_DELAY_NS);
+	drv->request_frames = config->request_frames ? config->request_frames : REQUEST_FRAMES;
+	drv->request_pages =
+		drv->request_frames <= PAGE_FRAMES
+			? 1
+			: (drv->request_frames + TABLE_FRAMES + PAGE_FRAMES - 1) / PAGE_FRAMES;
+}
+
+enum aero_status aero_virtio_balloon_guest_init(
+	struct aero_virtio_balloon_guest *drv,
+	const struct aero_virtio_balloon_guest_config *config)
+{
+	struct aero_balloon_config balloon = config->balloon;
+	enum aero_status status;
+
+	if (!is_config_sane(config))
+		return AERO_EINVAL;
+	memset(drv, 0, sizeof(*drv));
+	drv->config = *config;
+	fill_defaults(drv);
+	balloon.channel = &channel_ops;
+	balloon.channel_ctx = drv;
+	status = aero_balloon_init(&drv->balloon, &balloon);
+	if (status)
+		return status;
+	aero_vb_loan_init(drv, &drv->hint);
+	aero_vb_loan_init(drv, &drv->report);
+	return aero_vb_report_choose(drv) ? AERO_OK : AERO_EINVAL;
+}
+
+void aero_virtio_balloon_guest_fini(struct aero_virtio_balloon_guest *drv)
+{
+	const struct aero_port *port = drv->balloon.config.port;
+
+	aero_vb_put_requests(drv, INFLATE);
+	aero_vb_put_requests(drv, DEFLATE);
+	aero_vb_free_queues(drv);
+	if (drv->stats_page)
+		port->page_put(port->ctx, drv->stats_page);
+	if (drv->hint_page)
+		port->page_put(port->ctx, drv->hint_page);
+	drv->stats_page = drv->hint_page = NULL;
+	aero_balloon_fini(&drv->balloon);
+}
+
+/* Hints and reports exclude the kernel's reclaim, as the engine does for its own. */
+static bool enter_side(struct aero_virtio_balloon_guest *drv)
+{
+	uintptr_t state = aero_pages_lock(&drv->balloon.pages);
+	bool is_free = !drv->is_side_busy;
+
+	drv->is_side_busy = true;
+	aero_pages_unlock(&drv->balloon.pages, state);
+	return is_free;
+}
+
+static void exit_side(struct aero_virtio_balloon_guest *drv)
+{
+	uintptr_t state = aero_pages_lock(&drv->balloon.pages);
+
+	drv->is_side_busy = false;
+	aero_pages_unlock(&drv->balloon.pages, state);
+}
+
+static uint64_t step_side(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
+{
+	uint64_t hint, report;
+
+	if (!enter_side(drv))
+		return now_ns + BUSY_NS;
+	if (drv->is_live)
+		aero_vb_stats_step(drv);
+	hint = aero_vb_hint_step(drv, now_ns);
+	report = aero_vb_report_step(drv, now_ns);
+	exit_side(drv);
+	return hint < report ? hint : report;
+}
+
+uint64_t aero_virtio_balloon_guest_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
+{
+	uint64_t due, side;
+
+	drv->now_ns = now_ns;
+	if (drv->is_suspended)
+		return AERO_NEVER;
+	due = aero_balloon_step(&drv->balloon, now_ns);
+	side = step_side(drv, now_ns);
+	/* Found out on a queue beside the balloon's. */
+	if (drv->balloon.is_reset_required && drv->balloon.is_started)
+		return now_ns;
+	return side < due ? side : due;
+}
+
+void aero_virtio_balloon_guest_interrupt(struct aero_virtio_balloon_guest *drv, uint32_t why)
+{
+	aero_count_up(&drv->interrupts);
+	if (why & AERO_VIRTIO_INTERRUPT_CONFIG)
+		aero_flag_raise(&drv->config_changed);
+	aero_balloon_notify(&drv->balloon);
+}
+
+enum aero_status aero_virtio_balloon_guest_set_reporting(
+	struct aero_virtio_balloon_guest *drv,
+	const struct aero_virtio_balloon_reporting *reporting)
+{
+	if (!is_reporting_possible(drv->balloon.config.port, reporting))
+		return AERO_EINVAL;
+	drv->config.reporting = *reporting;
+	drv->config.reporting.delay_ns =
+		aero_balloon_or_default(reporting->delay_ns, REPORT_DELAY_NS);
+	drv->report_due_ns = 0;
+	aero_balloon_notify(&drv->balloon);
+	return AERO_OK;
+}
+
+/* Free blocks first: the device loses nothing with them. */
+static uint64_t reclaim_loans(struct aero_virtio_balloon_guest *drv, uint64_t frames)
+{
+	struct aero_virtio_balloon_guest_loan *loans[] = { &drv->report, &drv->hint };
+	uint64_t freed = 0, came;
+	unsigned int i;
+
+	if (!enter_side(drv))
+		return 0;
+	for (i = 0; i < 2; i++) {
+		do {
+			came = freed < frames ? aero_vb_loan_return(drv, loans[i], frames - freed)
+					      : 0;
+			freed += came;
+		} while (came);
+	}
+	exit_side(drv);
+	return freed;
+}
+
+enum aero_status aero_virtio_balloon_guest_reclaim(struct aero_virtio_balloon_guest *drv,
+						   enum aero_reclaim kind, uint64_t frames,
+						   uint64_t now_ns, uint64_t *out_frames)
+{
+	uint64_t freed = reclaim_loans(drv, frames);
+	enum aero_status status;
+
+	*out_frames = freed;
+	if (freed >= frames)
+		return AERO_OK;
+	if (!aero_vb_has(drv, FEATURE(DEFLATE_ON_OOM)))
+		return freed ? AERO_OK : AERO_ENOTSUP;
+	status = aero_balloon_reclaim(&drv->balloon, kind, frames - freed, now_ns, out_frames);
+	*out_frames += freed;
+	return freed ? AERO_OK : status;
+}
+
+/* Frames go back as if the target were 0, until that is done or makes no progress. */
+static bool is_drained(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
+{
+	struct aero_balloon *balloon = &drv->balloon;
+
+	if (!drv->is_leaving) {
+		drv->is_leaving = true;
+		aero_balloon_notify(balloon);
+	}
+	if (balloon->is_started && balloon->stall != AERO_STALL_SILENT)
+		aero_virtio_balloon_guest_step(drv, now_ns);
+	return !balloon->is_started || balloon->is_reset_required ||
+	       balloon->stall == AERO_STALL_SILENT ||
+	       (!aero_pages_frames(&balloon->pages) && aero_vb_is_idle(drv) && !drv->actual);
+}
+
+/* Free blocks that are out are the kernel's again; false: there are more. */
+static bool are_loans_back(struct aero_virtio_balloon_guest *drv)
+{
+	bool are_back = false;
+
+	if (enter_side(drv)) {
+		are_back = !aero_vb_loan_return(drv, &drv->hint, AERO_PAGES_LIST_MAX) &&
+			   !aero_vb_loan_return(drv, &drv->report, AERO_PAGES_LIST_MAX);
+		exit_side(drv);
+	}
+	return are_back;
+}
+
+enum aero_status aero_virtio_balloon_guest_stop(struct aero_virtio_balloon_guest *drv,
+						uint64_t now_ns)
+{
+	enum aero_status status;
+
+	if (!drv->balloon.is_stopped && !is_drained(drv, now_ns))
+		return AERO_EAGAIN;
+	status = aero_balloon_stop(&drv->balloon);
+	return are_loans_back(drv) ? status : AERO_EAGAIN;
+}
+
+enum aero_status aero_virtio_balloon_guest_suspend(struct aero_virtio_balloon_guest *drv,
+						   uint64_t now_ns)
+{
+	struct aero_balloon *balloon = &drv->balloon;
+
+	if (!drv->is_suspended) {
+		if (!is_drained(drv, now_ns))
+			return AERO_EAGAIN;
+		/* What follows is a reset whose start waits. */
+		drv->is_suspended = true;
+		aero_balloon_require_reset(balloon);
+	}
+	if (balloon->is_started || aero_pages_frames(&balloon->pages) ||
+	    aero_balloon_is_flying(balloon, AERO_PAGES_RESTING)) {
+		aero_balloon_step(balloon, now_ns);
+		return AERO_EAGAIN;
+	}
+	return are_loans_back(drv) ? AERO_OK : AERO_EAGAIN;
+}
+
+void aero_virtio_balloon_guest_resume(struct aero_virtio_balloon_guest *drv)
+{
+	drv->is_suspended = false;
+	drv->is_leaving = false;
+	drv->balloon.retry_ns = 0;
+	aero_balloon_notify(&drv->balloon);
+}
+
+void aero_virtio_balloon_guest_report(const struct aero_virtio_balloon_guest *drv,
+				      struct aero_virtio_balloon_guest_report *out_report)
+{
+	unsigned int role;
+
+	aero_balloon_report(&drv->balloon, &out_report->balloon);
+	out_report->counters = drv->counters;
+	out_report->counters.interrupts = aero_count_read(&drv->interrupts);
+	out_report->features = drv->features;
+	out_report->held_frames =
+		aero_vb_loan_frames(&drv->hint) + aero_vb_loan_frames(&drv->report);
+	out_report->hint_id = drv->hint_id;
+	out_report->status = drv->status;
+	out_report->is_compact = drv->is_compact;
+	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
+		out_report->queue_index[role] =
+			drv->queue[role].is_there ? drv->queue[role].index : 0xff;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The driver of virtio's balloon: hints of free pages, for a migration.
+ *
+ *	id of a round --> the id, then free blocks as long as there are any, then STOP
+ *	STOP	      --> no more of them; they stay out of use
+ *	DONE	      --> they are the kernel's again
+ *
+ * The configuration is looked at only when it has changed: some devices show STOP in the middle of
+ * a round.
+ */
+#include "virtio_balloon_internal.h"
+
+/* Blocks that one step gives at most. */
+#define STEP_BLOCKS 16u
+/* A buffer of the wire has 32 bits for its length. */
+#define ORDER_MAX 19u
+
+/* Places in the page of command ids, which are also the tokens of these buffers. */
+#define PLACE_ID 0u
+#define PLACE_STOP 1u
+#define TOKEN_BLOCK 2u
+
+bool aero_vb_hint_prepare(struct aero_virtio_balloon_guest *drv)
+{
+	const struct aero_port *port = drv->balloon.config.port;
+	uint32_t orders = port->orders & ((2u << ORDER_MAX) - 1);
+
+	if (!drv->hint_page)
+		drv->hint_page = port->page_get(port->ctx);
+	if (!aero_frame_set_count(&drv->hint.held))
+		drv->hint.order = aero_high_bit(orders);
+	return drv->hint_page;
+}
+
+void aero_vb_hint_reset(struct aero_virtio_balloon_guest *drv)
+{
+	drv->hint.is_returning = true;
+	drv->is_hinting = drv->is_hint_id_due = drv->is_hint_stop_due = false;
+	drv->hint_ids_flying = 0;
+	drv->hint_id = drv->hint_wanted = AERO_VIRTIO_BALLOON_HINT_DONE;
+}
+
+static void follow_id(struct aero_virtio_balloon_guest *drv)
+{
+	uint32_t wanted = drv->hint_wanted;
+
+	if (wanted == drv->hint_id)
+		return;
+	drv->hint_id = wanted;
+	if (wanted >= AERO_VIRTIO_BALLOON_HINT_ROUND_MIN) {
+		drv->is_hinting = drv->is_hint_id_due = true;
+		drv->is_hint_stop_due = false;
+		drv->counters.hint_rounds++;
+		return;
+	}
+	/* A round that never began needs no end. */
+	drv->is_hint_stop_due = drv->is_hinting && !drv->is_hint_id_due;
+	drv->is_hinting = drv->is_hint_id_due = false;
+	drv->hint.is_returning = wanted == AERO_VIRTIO_BALLOON_HINT_DONE;
+}
+
+/* False: the device has this place still, or the ring no room. */
+static bool give_id(struct aero_virtio_balloon_guest *drv, unsigned int place, uint32_t id)
+{
+	uint32_t *at = (uint32_t *)drv->hint_page + place;
+	struct aero_virtio_guest_buffer buffer = { aero_vb_gpa(drv, at), sizeof(*at), false };
+
+	if (drv->hint_ids_flying >> place & 1)
+		return false;
+	*at = aero_swap32(id, aero_vb_is_swapped(drv));
+	if (!aero_vb_give_one(drv, HINT, (uint16_t)place, &buffer))
+		return false;
+	drv->hint_ids_flying |= 1u << place;
+	return true;
+}
+
+static void take_back(struct aero_virtio_balloon_guest *drv)
+{
+	uint16_t token;
+
+	/* A block that is used stays out of use until DONE. */
+	while (aero_vb_take(drv, HINT, &token))
+		if (token < TOKEN_BLOCK)
+			drv->hint_ids_flying &= ~(1u << token);
+}
+
+/* The round ends when there is no free block, or no memory to remember one. */
+static void end_round(struct aero_virtio_balloon_guest *drv)
+{
+	drv->is_hinting = false;
+	drv->is_hint_stop_due = true;
+}
+
+static void give_block(struct aero_virtio_balloon_guest *drv)
+{
+	const struct aero_port *port = drv->balloon.config.port;
+	struct aero_virtio_guest_buffer buffer = { 0, 0, true };
+	aero_frame block;
+
+	if (!port->alloc(port->ctx, drv->hint.order, AERO_EFFORT_SPARE, &block, 1) ||
+	    !aero_vb_loan_add(drv, &drv->hint, &block, 1)) {
+		end_round(drv);
+		return;
+	}
+	buffer.gpa = block << AERO_FRAME_SHIFT;
+	buffer.len = AERO_FRAME_BYTES << drv->hint.order;
+	if (!aero_vb_give_one(drv, HINT, TOKEN_BLOCK, &buffer))
+		return;
+	drv->counters.hint_blocks++;
+	drv->counters.hint_frames += (uint64_t)1 << drv->hint.order;
+}
+
+/* Whether a block may be given: an entry is left for the id that ends the round. */
+static bool has_room(const struct aero_virtio_balloon_guest *drv)
+{
+	const struct aero_virtio_guest_queue *queue = &drv->queue[HINT].queue;
+
+	return queue->in_flight + 1 < queue->config.size || !queue->in_flight;
+}
+
+static void hint(struct aero_virtio_balloon_guest *drv)
+{
+	unsigned int given;
+
+	take_back(drv);
+	if (drv->is_hint_stop_due)
+		drv->is_hint_stop_due = !give_id(drv, PLACE_STOP, AERO_VIRTIO_BALLOON_HINT_STOP);
+	if (drv->is_hint_id_due)
+		drv->is_hint_id_due = !give_id(drv, PLACE_ID, drv->hint_id);
+	for (given = 0;
+	     drv->is_hinting && !drv->is_hint_id_due && given < STEP_BLOCKS && has_room(drv);
+	     given++)
+		give_block(drv);
+}
+
+uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
+{
+	struct aero_virtio_guest_queue *queue = &drv->queue[HINT].queue;
+	bool is_more;
+
+	if (drv->queue[HINT].is_there) {
+		follow_id(drv);
+		hint(drv);
+	}
+	if (drv->hint.is_returning && !aero_vb_loan_return(drv, &drv->hint, AERO_PAGES_LIST_MAX))
+		drv->hint.is_returning = false;
+	if (drv->hint.is_returning)
+		return now_ns;
+	is_more = drv->is_hinting || drv->is_hint_stop_due;
+	if (!is_more || !drv->queue[HINT].is_there)
+		return AERO_NEVER;
+	if (has_room(drv) && drv->is_hinting && !drv->is_hint_id_due)
+		return now_ns;
+	return aero_virtio_guest_queue_interrupt_after(queue, (queue->in_flight + 1) / 2)
+		       ? now_ns
+		       : AERO_NEVER;
+}

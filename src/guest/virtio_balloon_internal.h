@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef AERO_GUEST_VIRTIO_BALLOON_INTERNAL_H
+#define AERO_GUEST_VIRTIO_BALLOON_INTERNAL_H
+
+/* What the files of the driver share. */
+
+#include <aerostat/guest/virtio_balloon.h>
+#include <aerostat/wire/virtio.h>
+#include <aerostat/wire/virtio_balloon.h>
+
+#include "balloon_internal.h"
+
+#define INFLATE AERO_VIRTIO_BALLOON_GUEST_INFLATE
+#define DEFLATE AERO_VIRTIO_BALLOON_GUEST_DEFLATE
+#define STATS AERO_VIRTIO_BALLOON_GUEST_STATS
+#define HINT AERO_VIRTIO_BALLOON_GUEST_HINT
+#define REPORTING AERO_VIRTIO_BALLOON_GUEST_REPORTING
+
+/* No batch waits for this request. */
+#define NO_BATCH 0xffu
+
+#define FEATURE(name) (1ull << AERO_VIRTIO_BALLOON_F_##name)
+#define TRANSPORT(name) (1ull << AERO_VIRTIO_F_##name)
+
+static inline bool aero_vb_has(const struct aero_virtio_balloon_guest *drv, uint64_t feature)
+{
+	return drv->features & feature;
+}
+
+/* Whether numbers in buffers have the other byte order than the processor. */
+static inline bool aero_vb_is_swapped(const struct aero_virtio_balloon_guest *drv)
+{
+	return AERO_HOST_BIG_ENDIAN && !drv->config.transport->is_legacy;
+}
+
+/* The device's address of bytes in a page of the port. */
+static inline aero_gpa aero_vb_gpa(const struct aero_virtio_balloon_guest *drv, void *bytes)
+{
+	const struct aero_port *port = drv->balloon.config.port;
+	uintptr_t offset = (uintptr_t)bytes & (AERO_FRAME_BYTES - 1);
+
+	return (port->page_frame(port->ctx, (uint8_t *)bytes - offset) << AERO_FRAME_SHIFT) +
+	       offset;
+}
+
+/* virtio_balloon.c */
+
+void aero_vb_log(struct aero_virtio_balloon_guest *drv, enum aero_log_level level,
+		 const char *text);
+
+/* Tells the device of what was given to a queue, if it wants to know. */
+void aero_vb_kick(struct aero_virtio_balloon_guest *drv, unsigned int role);
+
+/*
+ * Gives a chain of one buffer and kicks. False: no room. For the queues beside inflate and deflate.
+ */
+bool aero_vb_give_one(struct aero_virtio_balloon_guest *drv, unsigned int role, uint16_t token,
+		      const struct aero_virtio_guest_buffer *buffer);
+
+/* The next token that came back on a queue; a queue that breaks asks for a reset. */
+bool aero_vb_take(struct aero_virtio_balloon_guest *drv, unsigned int role, uint16_t *out_token);
+
+/* virtio_balloon_start.c: the channel's start, and the end of it. */
+
+enum aero_status aero_vb_start(void *ctx, struct aero_channel_limits *out_limits);
+
+/* Resets the device; what it has comes back. */
+void aero_vb_disarm(void *ctx);
+
+/* All memory of queues. */
+void aero_vb_free_queues(struct aero_virtio_balloon_guest *drv);
+
+/* Reads the configuration, if it has changed. AERO_ERESET: the device needs a reset, or is gone. */
+enum aero_status aero_vb_read_config(struct aero_virtio_balloon_guest *drv);
+
+/* virtio_balloon_queue.c: a queue, its memory, its index. */
+
+/* Finds out which index each role has, for the features accepted. */
+void aero_vb_number_queues(struct aero_virtio_balloon_guest *drv, uint64_t offered,
+			   uint8_t index[AERO_VIRTIO_BALLOON_GUEST_QUEUES]);
+
+/* wanted: entries, a power of two. AERO_ENOENT: the device has no such queue. */
+enum aero_status aero_vb_start_queue(struct aero_virtio_balloon_guest *drv, unsigned int role,
+				     unsigned int index, uint32_t wanted);
+
+/* virtio_balloon_lane.c: frames on their way. */
+
+/* Memory for requests; answers false where not even one has any. */
+bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv, unsigned int lane);
+void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv, unsigned int lane);
+
+/* What was in flight is answered: the device is reset. */
+void aero_vb_reset_lane(struct aero_virtio_balloon_guest *drv, unsigned int lane);
+
+enum aero_status aero_vb_submit(void *ctx, struct aero_balloon_batch *batch);
+struct aero_balloon_batch *aero_vb_complete(void *ctx, enum aero_status *out_status);
+bool aero_vb_flush(void *ctx);
+enum aero_status aero_vb_exchange(void *ctx, unsigned int order, aero_frame new_frame,
+				  aero_frame old_frame);
+
+/* Nothing waits and nothing is with the device. */
+static inline bool aero_vb_is_idle(const struct aero_virtio_balloon_guest *drv)
+{
+	return !drv->lane[INFLATE].flying && !drv->lane[DEFLATE].flying &&
+	       !drv->lane[INFLATE].waiting_count && !drv->lane[DEFLATE].waiting_count;
+}
+
+/* virtio_balloon_stats.c. prepare: before negotiation; false: there is nothing to tell. */
+
+bool aero_vb_stats_prepare(struct aero_virtio_balloon_guest *drv);
+void aero_vb_stats_give(struct aero_virtio_balloon_guest *drv);
+void aero_vb_stats_step(struct aero_virtio_balloon_guest *drv);
+
+/* virtio_balloon_loan.c: free blocks that the device has. */
+
+void aero_vb_loan_init(struct aero_virtio_balloon_guest *drv,
+		       struct aero_virtio_balloon_guest_loan *loan);
+
+/* Remembers blocks; false: no memory for that, the rest of them goes back to the kernel. */
+bool aero_vb_loan_add(struct aero_virtio_balloon_guest *drv,
+		      struct aero_virtio_balloon_guest_loan *loan, const aero_frame *blocks,
+		      uint32_t count);
+
+/* Gives up to this many frames back, at least a block; answers how many. */
+uint64_t aero_vb_loan_return(struct aero_virtio_balloon_guest *drv,
+			     struct aero_virtio_balloon_guest_loan *loan, uint64_t frames);
+
+static inline uint64_t aero_vb_loan_frames(const struct aero_virtio_balloon_guest_loan *loan)
+{
+	return aero_frame_set_count(&loan->held) << loan->order;
+}
+
+/* virtio_balloon_hint.c and virtio_balloon_report.c; step answers when it is to be called again. */
+
+bool aero_vb_hint_prepare(struct aero_virtio_balloon_guest *drv);
+uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns);
+void aero_vb_hint_reset(struct aero_virtio_balloon_guest *drv);
+
+uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns);
+void aero_vb_report_reset(struct aero_virtio_balloon_guest *drv);
+bool aero_vb_report_choose(struct aero_virtio_balloon_guest *drv);
+
+#endif

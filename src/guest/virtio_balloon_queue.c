@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* The driver of virtio's balloon: queues, their numbers, their memory. */
+#include "virtio_balloon_internal.h"
+
+/* A ring of this size, with our own record of it, is a page. */
+#define PAGE_ENTRIES 64u
+#define PAGE_DRIVER 1024u
+#define PAGE_DEVICE 1536u
+#define PAGE_SLOTS 2176u
+
+_Static_assert(AERO_VIRTIO_SPLIT_DESC_BYTES(PAGE_ENTRIES) <= PAGE_DRIVER, "desc");
+_Static_assert(PAGE_DRIVER + AERO_VIRTIO_SPLIT_AVAIL_BYTES(PAGE_ENTRIES) <= PAGE_DEVICE, "avail");
+_Static_assert(PAGE_DEVICE + AERO_VIRTIO_SPLIT_USED_BYTES(PAGE_ENTRIES) <= PAGE_SLOTS, "used");
+_Static_assert(PAGE_SLOTS + PAGE_ENTRIES * sizeof(struct aero_virtio_guest_slot) <=
+		       AERO_FRAME_BYTES,
+	       "slots");
+
+static const uint8_t role_features[AERO_VIRTIO_BALLOON_GUEST_QUEUES] = {
+	[STATS] = AERO_VIRTIO_BALLOON_F_STATS_VQ,
+	[HINT] = AERO_VIRTIO_BALLOON_F_FREE_PAGE_HINT,
+	[REPORTING] = AERO_VIRTIO_BALLOON_F_PAGE_REPORTING,
+};
+
+static bool has_role(uint64_t features, unsigned int role)
+{
+	return role <= DEFLATE || features >> role_features[role] & 1;
+}
+
+static uint32_t size_of(const struct aero_virtio_balloon_guest *drv, unsigned int index)
+{
+	const struct aero_virtio_transport *transport = drv->config.transport;
+
+	return transport->queue_size(transport->ctx, index);
+}
+
+/* Without holes: each role takes the next index. */
+static void number_compactly(uint64_t features, uint8_t index[AERO_VIRTIO_BALLOON_GUEST_QUEUES])
+{
+	uint8_t next = 0;
+	unsigned int role;
+
+	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
+		index[role] = has_role(features, role) ? next++ : 0xff;
+}
+
+/*
+ * A device that numbers without holes has fewer queues than the specification's highest number.
+ * It may count what it offers, as most do, or what was accepted.
+ */
+void aero_vb_number_queues(struct aero_virtio_balloon_guest *drv, uint64_t offered,
+			   uint8_t index[AERO_VIRTIO_BALLOON_GUEST_QUEUES])
+{
+	enum aero_virtio_balloon_numbering numbering = drv->config.numbering;
+	unsigned int role;
+	bool is_spec = true;
+
+	for (role = STATS; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
+		if (has_role(drv->features, role) && !size_of(drv, role))
+			is_spec = false;
+	if (numbering != AERO_VIRTIO_BALLOON_NUMBERING_AUTO)
+		is_spec = numbering == AERO_VIRTIO_BALLOON_NUMBERING_SPEC;
+	drv->is_compact = !is_spec;
+	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
+		index[role] = (uint8_t)role;
+	if (is_spec)
+		return;
+	number_compactly(numbering ? drv->features : offered, index);
+	for (role = STATS; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
+		if (has_role(drv->features, role) && !size_of(drv, index[role])) {
+			number_compactly(drv->features, index);
+			return;
+		}
+}
+
+static void free_queue(struct aero_virtio_balloon_guest *drv,
+		       struct aero_virtio_balloon_guest_queue *queue)
+{
+	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_virtio_memory *memory = drv->config.memory;
+
+	if (queue->ring && queue->is_contiguous)
+		memory->put(memory->ctx, queue->ring, queue->ring_bytes);
+	else if (queue->ring)
+		port->page_put(port->ctx, queue->ring);
+	queue->ring = NULL;
+}
+
+void aero_vb_free_queues(struct aero_virtio_balloon_guest *drv)
+{
+	unsigned int role;
+
+	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
+		free_queue(drv, &drv->queue[role]);
+}
+
+/* Memory of a ring in a page; kept from one start to the next. */
+static bool get_page(struct aero_virtio_balloon_guest *drv,
+		     struct aero_virtio_balloon_guest_queue *queue)
+{
+	const struct aero_port *port = drv->balloon.config.port;
+
+	if (queue->ring && !queue->is_contiguous)
+		return true;
+	free_queue(drv, queue);
+	queue->ring = port->page_get(port->ctx);
+	queue->is_contiguous = false;
+	return queue->ring;
+}
+
+/* The ring of a modern device: all parts in one page. */
+static bool lay_out_page(struct aero_virtio_balloon_guest *drv,
+			 struct aero_virtio_balloon_guest_queue *queue,
+			 struct aero_virtio_guest_queue_config *config,
+			 struct aero_virtio_ring *ring)
+{
+	uint8_t *page;
+
+	if (!get_page(drv, queue))
+		return false;
+	page = queue->ring;
+	config->desc = page;
+	config->driver = page + PAGE_DRIVER;
+	config->device = page + PAGE_DEVICE;
+	config->slots = (void *)(page + PAGE_SLOTS);
+	ring->desc = aero_vb_gpa(drv, page);
+	ring->driver = ring->desc + PAGE_DRIVER;
+	ring->device = ring->desc + PAGE_DEVICE;
+	return true;
+}
+
+/* The ring of a legacy device: one area as the device knows it, our own record behind it. */
+static bool lay_out_area(struct aero_virtio_balloon_guest *drv,
+			 struct aero_virtio_balloon_guest_queue *queue,
+			 struct aero_virtio_guest_queue_config *config,
+			 struct aero_virtio_ring *ring)
+{
+	const struct aero_virtio_memory *memory = drv->config.memory;
+	size_t align = drv->config.transport->ring_align, size = config->size;
+	size_t driver = AERO_VIRTIO_SPLIT_DESC_BYTES(size);
+	size_t device = (driver + AERO_VIRTIO_SPLIT_AVAIL_BYTES(size) + align - 1) & ~(align - 1);
+	size_t slots = (device + AERO_VIRTIO_SPLIT_USED_BYTES(size) + align - 1) & ~(align - 1);
+	size_t bytes = slots + size * sizeof(struct aero_virtio_guest_slot);
+	uint8_t *area;
+
+	if (queue->ring && (!queue->is_contiguous || queue->ring_bytes != bytes))
+		free_queue(drv, queue);
+	if (!queue->ring)
+		queue->ring = memory->get(memory->ctx, bytes, &queue->ring_gpa);
+	if (!queue->ring)
+		return false;
+	queue->is_contiguous = true;
+	queue->ring_bytes = bytes;
+	area = queue->ring;
+	memset(area, 0, slots);
+	config->desc = area;
+	config->driver = area + driver;
+	config->device = area + device;
+	config->slots = (void *)(area + slots);
+	ring->desc = queue->ring_gpa;
+	ring->driver = ring->desc + driver;
+	ring->device = ring->desc + device;
+	return true;
+}
+
+/* How many entries: what is wanted, or what the device insists on. */
+static uint32_t choose_size(const struct aero_virtio_balloon_guest *drv, uint32_t most,
+			    uint32_t wanted)
+{
+	if (drv->config.transport->is_legacy)
+		return most & (most - 1) || most > AERO_VIRTIO_SPLIT_SIZE_MAX ? 0 : most;
+	while (wanted > most || wanted > PAGE_ENTRIES)
+		wanted /= 2;
+	return wanted;
+}
+
+enum aero_status aero_vb_start_queue(struct aero_virtio_balloon_guest *drv, unsigned int role,
+				     unsigned int index, uint32_t wanted)
+{
+	const struct aero_virtio_transport *transport = drv->config.transport;
+	struct aero_virtio_balloon_guest_queue *queue = &drv->queue[role];
+	struct aero_virtio_guest_queue_config config = { 0 };
+	struct aero_virtio_ring ring = { 0 };
+	enum aero_status status;
+	bool is_laid_out;
+
+	config.size = ring.size = choose_size(drv, size_of(drv, index), wanted);
+	if (!config.size)
+		return AERO_ENOENT;
+	config.is_packed = aero_vb_has(drv, TRANSPORT(RING_PACKED));
+	config.has_event_idx = aero_vb_has(drv, TRANSPORT(EVENT_IDX));
+	config.has_indirect = aero_vb_has(drv, TRANSPORT(INDIRECT_DESC));
+	config.is_in_order = aero_vb_has(drv, TRANSPORT(IN_ORDER));
+	config.is_big_endian = transport->is_legacy && AERO_HOST_BIG_ENDIAN;
+	is_laid_out = transport->is_legacy ? lay_out_area(drv, queue, &config, &ring)
+					   : lay_out_page(drv, queue, &config, &ring);
+	if (!is_laid_out)
+		return AERO_ENOMEM;
+	status = aero_virtio_guest_queue_start(&queue->queue, &config);
+	if (!status)
+		status = transport->queue_start(transport->ctx, index, &ring);
+	queue->index = (uint8_t)index;
+	queue->is_there = !status;
+	return status;
+}

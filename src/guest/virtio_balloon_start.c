@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* The driver of virtio's balloon: negotiation, configuration space, and leaving the device. */
+#include "virtio_balloon_internal.h"
+
+/* A reset is over at once, or within some reads. */
+#define RESET_READS 1000u
+/* A configuration that changes at every read is as good as any. */
+#define CONFIG_READS 8u
+
+/* Blocks in flight for hints, and in one report. */
+#define HINT_ENTRIES 64u
+#define REPORT_ENTRIES 32u
+
+#define SUPPORTED                                                                   \
+	(FEATURE(MUST_TELL_HOST) | FEATURE(STATS_VQ) | FEATURE(DEFLATE_ON_OOM) |    \
+	 FEATURE(FREE_PAGE_HINT) | FEATURE(PAGE_POISON) | FEATURE(PAGE_REPORTING) | \
+	 TRANSPORT(INDIRECT_DESC) | TRANSPORT(EVENT_IDX) | TRANSPORT(VERSION_1) |   \
+	 TRANSPORT(RING_PACKED) | TRANSPORT(IN_ORDER))
+
+/* A device that is gone reads as ones. */
+#define STATUS_GONE 0xffu
+
+static void set_status(struct aero_virtio_balloon_guest *drv, uint8_t bits)
+{
+	const struct aero_virtio_transport *transport = drv->config.transport;
+
+	drv->status |= bits;
+	transport->set_status(transport->ctx, drv->status);
+}
+
+static enum aero_status reset(struct aero_virtio_balloon_guest *drv)
+{
+	const struct aero_virtio_transport *transport = drv->config.transport;
+	unsigned int reads;
+
+	drv->is_live = false;
+	drv->status = 0;
+	transport->set_status(transport->ctx, 0);
+	for (reads = 0; reads < RESET_READS; reads++) {
+		uint8_t status = transport->status(transport->ctx);
+
+		if (!status)
+			return AERO_OK;
+		if (status == STATUS_GONE)
+			return AERO_EGONE;
+	}
+	return AERO_ETIMEDOUT;
+}
+
+/* Of what is offered, what this kernel can honour. */
+static uint64_t choose_features(struct aero_virtio_balloon_guest *drv, uint64_t offered)
+{
+	uint64_t features = offered & SUPPORTED & ~drv->config.declined;
+
+	if (drv->config.transport->is_legacy)
+		features &= UINT32_MAX;
+	if (!aero_vb_stats_prepare(drv))
+		features &= ~FEATURE(STATS_VQ);
+	if (!aero_vb_hint_prepare(drv))
+		features &= ~FEATURE(FREE_PAGE_HINT);
+	if (!drv->config.has_poison)
+		features &= ~FEATURE(PAGE_POISON);
+	else if (!(features & FEATURE(PAGE_POISON)))
+		/* What was reported would come back as zeros. */
+		features &= ~FEATURE(PAGE_REPORTING);
+	if (!drv->config.reporting.is_pulling && !drv->config.reported)
+		features &= ~FEATURE(PAGE_REPORTING);
+	return features;
+}
+
+static enum aero_status negotiate(struct aero_virtio_balloon_guest *drv, uint64_t *out_offered)
+{
+	const struct aero_virtio_transport *transport = drv->config.transport;
+
+	set_status(drv, AERO_VIRTIO_STATUS_ACKNOWLEDGE);
+	set_status(drv, AERO_VIRTIO_STATUS_DRIVER);
+	*out_offered = transport->features(transport->ctx);
+	drv->features = choose_features(drv, *out_offered);
+	if (!transport->is_legacy && !aero_vb_has(drv, TRANSPORT(VERSION_1)))
+		return AERO_EREFUSED;
+	transport->accept(transport->ctx, drv->features);
+	if (transport->is_legacy)
+		return AERO_OK;
+	set_status(drv, AERO_VIRTIO_STATUS_FEATURES_OK);
+	if (!(transport->status(transport->ctx) & AERO_VIRTIO_STATUS_FEATURES_OK))
+		return AERO_EREFUSED;
+	return AERO_OK;
+}
+
+static uint32_t power_of_two(uint32_t least)
+{
+	uint32_t size = 1;
+
+	while (size < least)
+		size *= 2;
+	return size;
+}
+
+static enum aero_status start_queues(struct aero_virtio_balloon_guest *drv, uint64_t offered)
+{
+	bool has_indirect = aero_vb_has(drv, TRANSPORT(INDIRECT_DESC));
+	uint32_t entries = drv->config.requests * (has_indirect ? 1 : drv->request_pages);
+	const uint32_t wanted[AERO_VIRTIO_BALLOON_GUEST_QUEUES] = {
+		power_of_two(entries), power_of_two(entries), 1, HINT_ENTRIES, REPORT_ENTRIES,
+	};
+	static const uint64_t features[AERO_VIRTIO_BALLOON_GUEST_QUEUES] = {
+		~0ull, ~0ull, FEATURE(STATS_VQ), FEATURE(FREE_PAGE_HINT), FEATURE(PAGE_REPORTING),
+	};
+	uint8_t index[AERO_VIRTIO_BALLOON_GUEST_QUEUES];
+	enum aero_status status;
+	unsigned int role;
+
+	aero_vb_number_queues(drv, offered, index);
+	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++) {
+		drv->queue[role].is_there = false;
+		if (role > DEFLATE && !aero_vb_has(drv, features[role]))
+			continue;
+		status = aero_vb_start_queue(drv, role, index[role], wanted[role]);
+		if (role > DEFLATE && status == AERO_ENOENT)
+			aero_vb_log(drv, AERO_LOG_WARNING,
+				    "virtio balloon: the device offers a queue that it has not");
+		else if (status)
+			return status == AERO_ENOENT ? AERO_EREFUSED : status;
+		/* Answers to frames are asked for when there is nothing else to do. */
+		if (role <= DEFLATE)
+			aero_virtio_guest_queue_interrupt_after(&drv->queue[role].queue, 0);
+	}
+	return AERO_OK;
+}
+
+static void write_poison(struct aero_virtio_balloon_guest *drv)
+{
+	const struct aero_virtio_transport *transport = drv->config.transport;
+	uint8_t value[4];
+
+	if (!aero_vb_has(drv, FEATURE(PAGE_POISON)))
+		return;
+	aero_put_le32(value, drv->config.poison);
+	transport->config_write(transport->ctx,
+				offsetof(struct aero_virtio_balloon_wire_config, poison_val), value,
+				sizeof(value));
+	drv->counters.config_writes++;
+}
+
+static void say_limits(const struct aero_virtio_balloon_guest *drv, struct aero_channel_limits *out)
+{
+	uint32_t requests = drv->lane[INFLATE].usable;
+
+	out->orders = ~0u;
+	out->batch_blocks = drv->request_frames < AERO_PAGES_LIST_MAX ? drv->request_frames
+								      : AERO_PAGES_LIST_MAX;
+	out->batch_frames = drv->request_frames * requests;
+	out->in_flight = requests > 1 ? requests : 2;
+	out->slack_frames = 0;
+	out->poll_ns = AERO_NEVER;
+	out->is_managed_kept = aero_vb_has(drv, FEATURE(DEFLATE_ON_OOM));
+}
+
+static enum aero_status set_up(struct aero_virtio_balloon_guest *drv)
+{
+	enum aero_status status;
+	uint64_t offered;
+
+	status = reset(drv);
+	if (!status)
+		status = negotiate(drv, &offered);
+	if (!status)
+		status = start_queues(drv, offered);
+	if (!status && (!aero_vb_get_requests(drv, INFLATE) || !aero_vb_get_requests(drv, DEFLATE)))
+		status = AERO_ENOMEM;
+	return status;
+}
+
+enum aero_status aero_vb_start(void *ctx, struct aero_channel_limits *out_limits)
+{
+	struct aero_virtio_balloon_guest *drv = ctx;
+	enum aero_status status;
+
+	if (drv->is_suspended)
+		return AERO_ESTATE;
+	/* Whether it is still there is seen by reading. */
+	aero_flag_raise(&drv->config_changed);
+	status = set_up(drv);
+	if (status) {
+		if (drv->status)
+			set_status(drv, AERO_VIRTIO_STATUS_FAILED);
+		aero_vb_disarm(drv);
+		return status;
+	}
+	write_poison(drv);
+	drv->actual = 0;
+	drv->is_actual_known = false;
+	drv->hint_id = AERO_VIRTIO_BALLOON_HINT_DONE;
+	aero_vb_stats_give(drv);
+	set_status(drv, AERO_VIRTIO_STATUS_DRIVER_OK);
+	drv->is_live = true;
+	if (drv->queue[STATS].is_there)
+		aero_vb_kick(drv, STATS);
+	say_limits(drv, out_limits);
+	return AERO_OK;
+}
+
+void aero_vb_disarm(void *ctx)
+{
+	struct aero_virtio_balloon_guest *drv = ctx;
+	unsigned int role;
+	uint16_t token;
+
+	/* One that does not let go is waited for no longer. */
+	if (reset(drv) == AERO_ETIMEDOUT)
+		aero_vb_log(drv, AERO_LOG_ERROR, "virtio balloon: the device does not reset");
+	aero_vb_reset_lane(drv, INFLATE);
+	aero_vb_reset_lane(drv, DEFLATE);
+	for (role = STATS; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++) {
+		struct aero_virtio_balloon_guest_queue *queue = &drv->queue[role];
+
+		while (queue->is_there && aero_virtio_guest_queue_stop(&queue->queue, &token))
+			;
+		queue->is_there = false;
+	}
+	aero_vb_hint_reset(drv);
+	aero_vb_report_reset(drv);
+}
+
+static uint32_t read_field(struct aero_virtio_balloon_guest *drv, uint32_t offset)
+{
+	const struct aero_virtio_transport *transport = drv->config.transport;
+	uint8_t value[4] = { 0 };
+
+	transport->config_read(transport->ctx, offset, value, sizeof(value));
+	drv->counters.config_reads++;
+	return aero_get_le32(value);
+}
+
+/* Target and command id of one moment. */
+static void read_fields(struct aero_virtio_balloon_guest *drv)
+{
+	const struct aero_virtio_transport *transport = drv->config.transport;
+	unsigned int reads;
+	uint32_t before;
+
+	for (reads = 0; reads < CONFIG_READS; reads++) {
+		before = transport->generation(transport->ctx);
+		drv->target = read_field(drv, offsetof(struct aero_virtio_balloon_wire_config,
+						       num_pages));
+		if (!aero_vb_has(drv, FEATURE(FREE_PAGE_HINT)))
+			break;
+		drv->hint_wanted = read_field(drv, offsetof(struct aero_virtio_balloon_wire_config,
+							    free_page_hint_cmd_id));
+		if (transport->generation(transport->ctx) == before)
+			break;
+	}
+}
+
+enum aero_status aero_vb_read_config(struct aero_virtio_balloon_guest *drv)
+{
+	const struct aero_virtio_transport *transport = drv->config.transport;
+	uint8_t status;
+
+	if (!aero_flag_take(&drv->config_changed))
+		return AERO_OK;
+	status = transport->status(transport->ctx);
+	if (status == STATUS_GONE)
+		return AERO_ERESET;
+	if (status & AERO_VIRTIO_STATUS_DEVICE_NEEDS_RESET) {
+		drv->counters.device_resets++;
+		return AERO_ERESET;
+	}
+	read_fields(drv);
+	return AERO_OK;
+}
