@@ -60,8 +60,8 @@ struct aero_port {
 	void *ctx;
 
 	/*
-	 * Bit n is set where alloc() has blocks of 2^n frames. The lowest is the kernel's page: 0 for
-	 * 4 KiB, 4 for 64 KiB.
+	 * Bit n is set where alloc() has blocks of 2^n frames. The lowest is the kernel's page: 0
+	 * for 4 KiB, 4 for 64 KiB.
 	 */
 	uint32_t orders;
 
@@ -148,8 +148,8 @@ struct aero_port {
 	/*
 	 * stats - What the kernel knows of its memory, for hosts that ask.
 	 *
-	 * out_stats is zeroed: fill in value[] and set the bit in known for each. The same ones each
-	 * time. NULL: nothing is told. Context: sleep.
+	 * out_stats is zeroed: fill in value[] and set the bit in known for each. The same ones
+	 * each time. NULL: nothing is told. Context: sleep.
 	 */
 	void (*stats)(void *ctx, struct aero_memory_stats *out_stats);
 };

@@ -79,7 +79,7 @@ void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv, unsigned int in
 	}
 }
 
-/* Numbers ---------------------------------------------------------------------------------------- */
+/* Numbers ------------------------------------------------------------------------------------ */
 
 static void open_part(struct writer *writer, uint8_t *const *part, uint32_t room)
 {
@@ -194,7 +194,7 @@ static bool write_batch(struct aero_virtio_balloon_guest *drv,
 	return true;
 }
 
-/* Requests --------------------------------------------------------------------------------------- */
+/* Requests ----------------------------------------------------------------------------------- */
 
 static uint32_t find_free(struct aero_virtio_balloon_guest_lane *lane)
 {
@@ -357,7 +357,7 @@ void aero_vb_reset_lane(struct aero_virtio_balloon_guest *drv, unsigned int inde
 	}
 }
 
-/* The channel ------------------------------------------------------------------------------------ */
+/* The channel -------------------------------------------------------------------------------- */
 
 /* Marks blocks whose numbers the wire has no room for. */
 static void refuse_high(const struct aero_virtio_balloon_guest *drv, struct aero_pages_list *list)

@@ -27,19 +27,16 @@ static void answer(struct aero_virtio_balloon_guest *drv, bool is_reported)
 {
 	const struct aero_virtio_balloon_guest_config *config = &drv->config;
 	const struct aero_port *port = drv->balloon.config.port;
-	aero_frame blocks[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX];
-	unsigned int count = drv->report_count, i;
+	unsigned int count = drv->report_count;
 
 	drv->report_count = 0;
 	if (drv->is_report_pushed) {
 		config->reported(config->reported_ctx, drv->report_range, count, is_reported);
 		return;
 	}
-	for (i = 0; i < count; i++)
-		blocks[i] = drv->report_range[i].first;
 	if (!is_reported)
-		port->free(port->ctx, drv->report.order, blocks, count);
-	else if (!aero_vb_loan_add(drv, &drv->report, blocks, count))
+		port->free(port->ctx, drv->report.order, drv->report_block, count);
+	else if (!aero_vb_loan_add(drv, &drv->report, drv->report_block, count))
 		drv->is_report_passing = false;
 }
 
@@ -121,7 +118,6 @@ static void begin_pass(struct aero_virtio_balloon_guest *drv)
 static bool borrow(struct aero_virtio_balloon_guest *drv)
 {
 	const struct aero_port *port = drv->balloon.config.port;
-	aero_frame blocks[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX];
 	uint64_t whole = drv->report_left >> drv->report.order;
 	uint32_t most = capacity(drv), i;
 
@@ -129,12 +125,12 @@ static bool borrow(struct aero_virtio_balloon_guest *drv)
 	if (!most)
 		return false;
 	drv->report_count = (unsigned int)port->alloc(port->ctx, drv->report.order,
-						      AERO_EFFORT_SPARE, blocks, most);
+						      AERO_EFFORT_SPARE, drv->report_block, most);
 	if (!drv->report_count)
 		return false;
 	drv->is_report_pushed = false;
 	for (i = 0; i < drv->report_count; i++) {
-		drv->report_range[i].first = blocks[i];
+		drv->report_range[i].first = drv->report_block[i];
 		drv->report_range[i].count = (uint64_t)1 << drv->report.order;
 	}
 	drv->report_left -= (uint64_t)drv->report_count << drv->report.order;

@@ -54,8 +54,8 @@ struct aero_channel_ops {
 	/* A batch that was in flight and is answered now, or NULL. NULL member: none ever is. */
 	struct aero_balloon_batch *(*complete)(void *ctx, enum aero_status *out_status);
 	/*
-	 * No more batches come for a while: send what was held back, and see to it that answers wake
-	 * the kernel. True: one has come meanwhile. NULL: nothing is ever held back.
+	 * No more batches come for a while: send what was held back, and see to it that answers
+	 * wake the kernel. True: one has come meanwhile. NULL: nothing is ever held back.
 	 */
 	bool (*flush)(void *ctx);
 	/* The protocol's order of giving new and taking old. NULL: frames do not move. */

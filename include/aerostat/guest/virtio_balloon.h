@@ -96,8 +96,8 @@ void aero_virtio_balloon_guest_interrupt(struct aero_virtio_balloon_guest *drv, 
  *          With MUST_TELL_HOST those of the balloon come back when the device has answered: call
  *          step() soon.
  * Owner:   the frames that came are the kernel's.
- * Errors:  AERO_EAGAIN: a step is at work, or all requests are in flight; nothing came. AERO_ENOTSUP:
- *          DEFLATE_ON_OOM is not negotiated and nothing else was there.
+ * Errors:  AERO_EAGAIN: a step is at work, or all requests are in flight; nothing came.
+ *          AERO_ENOTSUP: DEFLATE_ON_OOM is not negotiated and nothing else was there.
  * Context: that of the transport; may come from within port->alloc().
  * Source:  VIRTIO 1.4, 5.5.6.1; Linux's OOM notifier and shrinker.
  */

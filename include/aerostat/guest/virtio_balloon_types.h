@@ -53,7 +53,7 @@ struct aero_virtio_balloon_guest_config {
 	/* port is required; channel, channel_ctx are filled in by the driver. */
 	struct aero_balloon_config balloon;
 	const struct aero_virtio_transport *transport; /* outlives the driver */
-	/* Needed with legacy transports; NULL: rings of at most 256 entries, in pages of the port. */
+	/* Needed with legacy transports; else a ring is a page of the port. */
 	const struct aero_virtio_memory *memory;
 	uint64_t declined;	 /* feature bits 0 to 63 that the driver is not to accept */
 	uint32_t requests;	 /* in flight, of each of inflate and deflate: 8 */
@@ -68,8 +68,8 @@ struct aero_virtio_balloon_guest_config {
 	uint32_t poison;
 	struct aero_virtio_balloon_reporting reporting;
 	/*
-	 * Optional: the answer to report_free(). The blocks are the kernel's again; is_reported: the
-	 * host has taken note. From step().
+	 * Optional: the answer to report_free(). The blocks are the kernel's again; is_reported:
+	 * the host has taken note. From step().
 	 */
 	void (*reported)(void *ctx, const struct aero_range *ranges, size_t count,
 			 bool is_reported);
@@ -200,6 +200,7 @@ struct aero_virtio_balloon_guest {
 	/* Reports. */
 	struct aero_virtio_balloon_guest_loan report;
 	struct aero_range report_range[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX]; /* with the device */
+	aero_frame report_block[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX]; /* of those, while pulled */
 	struct aero_virtio_guest_buffer report_buffer[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX];
 	unsigned int report_count;
 	uint64_t report_due_ns;
