@@ -201,7 +201,7 @@ void virtio_guest_rig_expect_fault(struct virtio_guest_rig *rig,
 	uint16_t token;
 
 	/* What has come back is to be looked at, be it broken. */
-	(void)aero_virtio_guest_queue_interrupt_after(&rig->queue, 1);
+	assert_true(aero_virtio_guest_queue_interrupt_after(&rig->queue, 1));
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(aero_virtio_guest_queue_take(&rig->queue, &used), AERO_EPROTO);
 		assert_int_equal(rig->queue.fault, fault);
