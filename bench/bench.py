@@ -4,15 +4,21 @@
 bench/run puts this folder on the path: 'import bench' is enough.
 """
 
+import glob
 import json
 import os
 import re
 import shutil
 import statistics
 import subprocess
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("AERO_BUILD", os.path.join(ROOT, "build"))
+
+# How the size of code is measured: as a kernel that is short of room compiles it.
+SIZE_FLAGS = ["-std=c11", "-Os", "-ffreestanding", "-fno-asynchronous-unwind-tables",
+              "-ffunction-sections", "-fdata-sections", "-Iinclude"]
 
 # The function of a work_ program that is counted, with all it calls.
 COUNTED = "bench_measure"
@@ -84,3 +90,22 @@ def instructions(command):
     if not counted:
         raise RuntimeError("%s never reached %s()" % (command[0], COUNTED))
     return counted, done.stdout
+
+
+def text_bytes(sources, calls):
+    """The size of sources (patterns) compiled by gcc and linked with what calls do not reach left
+    out."""
+    with tempfile.TemporaryDirectory() as folder:
+        objects = []
+        for source in sorted(path for pattern in sources
+                             for path in glob.glob(os.path.join(ROOT, pattern))):
+            objects.append(os.path.join(folder, os.path.basename(source) + ".o"))
+            subprocess.run(["gcc"] + SIZE_FLAGS + ["-c", source, "-o", objects[-1]], check=True,
+                           cwd=ROOT)
+        linked = os.path.join(folder, "linked.o")
+        roots = [word for call in calls for word in ("-u", call)]
+        subprocess.run(["ld", "-r", "--gc-sections", "-e", calls[0]] + roots + ["-o", linked] +
+                       objects, check=True)
+        printed = subprocess.run(["size", linked], check=True, text=True,
+                                 stdout=subprocess.PIPE).stdout
+    return int(printed.splitlines()[1].split()[0])

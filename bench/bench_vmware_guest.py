@@ -7,11 +7,6 @@ numbers made before, the host does nothing. A figure is the worst of its workloa
 rise, fall, or come in groups of 64. Frames in random order are a note.
 """
 
-import glob
-import os
-import subprocess
-import tempfile
-
 import bench
 
 FIGURES = [
@@ -22,8 +17,6 @@ NOTES = ["rising_in", "random", "random_in"]
 
 # What a kernel compiles that wants this driver and nothing else, and what it calls.
 SOURCES = ["src/core/*.c", "src/guest/balloon*.c", "src/guest/pages*.c", "src/guest/vmware*.c"]
-FLAGS = ["-std=c11", "-Os", "-ffreestanding", "-fno-asynchronous-unwind-tables",
-         "-ffunction-sections", "-fdata-sections", "-Iinclude"]
 CALLS = ["aero_vmware_guest_init", "aero_vmware_guest_fini", "aero_vmware_guest_doorbell",
          "aero_vmware_guest_report_text", "aero_vmware_backdoor_call",
          "aero_vmware_backdoor_is_present", "aero_balloon_step", "aero_balloon_notify",
@@ -33,27 +26,10 @@ CALLS = ["aero_vmware_guest_init", "aero_vmware_guest_fini", "aero_vmware_guest_
 TEXT_MOST = 24 * 1024
 
 
-def text_bytes(folder):
-    """Compiled for x86-64 by gcc -Os, linked with what is not called left out."""
-    objects = []
-    for pattern in SOURCES:
-        for source in sorted(glob.glob(os.path.join(bench.ROOT, pattern))):
-            objects.append(os.path.join(folder, os.path.basename(source) + ".o"))
-            subprocess.run(["gcc"] + FLAGS + ["-c", source, "-o", objects[-1]], check=True,
-                           cwd=bench.ROOT)
-    linked = os.path.join(folder, "linked.o")
-    roots = [word for call in CALLS for word in ("-u", call)]
-    subprocess.run(["ld", "-r", "--gc-sections", "-e", CALLS[0]] + roots + ["-o", linked] + objects,
-                   check=True)
-    printed = subprocess.run(["size", linked], check=True, text=True, stdout=subprocess.PIPE).stdout
-    return int(printed.splitlines()[1].split()[0])
-
-
 def main():
     bench.counted("work_vmware_guest", "VMware guest", FIGURES, NOTES)
-    with tempfile.TemporaryDirectory() as folder:
-        bench.figure("text_bytes_vmware_guest", text_bytes(folder), "bytes", 1,
-                     at_most=TEXT_MOST)
+    bench.figure("text_bytes_vmware_guest", bench.text_bytes(SOURCES, CALLS), "bytes", 1,
+                 at_most=TEXT_MOST)
 
 
 if __name__ == "__main__":
