@@ -53,6 +53,20 @@ json_t *aero_balloon_json_counters(const struct aero_balloon_service *service);
 json_t *aero_balloon_json_statistics(const struct aero_balloon_service *service);
 
 /**
+ * aero_balloon_json_stat_key() - The key of a statistic.
+ * @tag:  Below AERO_VIRTIO_BALLOON_STATS.
+ * @out:  Where to.
+ * @size: Of @out; 64 are enough.
+ *
+ * Shape:   the device's name for it, with its unit where that is bytes: "free_memory_bytes".
+ * Owner:   a copy.
+ * Errors:  none.
+ * Context: any.
+ * Source:  docs/control.md.
+ */
+void aero_balloon_json_stat_key(uint16_t tag, char *out, size_t size);
+
+/**
  * aero_balloon_json_features() - The features that the driver accepted.
  * @service: Started.
  *

@@ -57,8 +57,7 @@ json_t *aero_balloon_json_counters(const struct aero_balloon_service *service)
 
 /* Statistics ---------------------------------------------------------------------------------- */
 
-/* The key of a statistic: the device's name for it, with its unit where that is bytes. */
-static void name_stat(uint16_t tag, char *out, size_t size)
+void aero_balloon_json_stat_key(uint16_t tag, char *out, size_t size)
 {
 	char *at;
 
@@ -109,7 +108,7 @@ static void put_values(json_t *out, const struct aero_balloon_service *service)
 	uint16_t tag;
 
 	for (tag = 0; tag < AERO_VIRTIO_BALLOON_STATS; tag++) {
-		name_stat(tag, name, sizeof(name));
+		aero_balloon_json_stat_key(tag, name, sizeof(name));
 		if (stats->known >> tag & 1)
 			json_object_set_new(values, name, aero_json_number(stats->value[tag]));
 		else

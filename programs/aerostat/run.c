@@ -73,26 +73,27 @@ static const struct option long_options[] = {
 static const char help[] =
 	"usage: aerostat run [OPTION]...\n"
 	"\n"
-	"Boots an unmodified Linux guest whose balloon is served by us, lets it dirty most of its\n"
-	"memory, takes memory away, shows that the host really got it, and gives it back.\n"
+	"Boots a guest, lets it dirty most of its memory, takes memory away by its balloon, shows\n"
+	"that the host really got it, and gives it back.\n"
 	"\n"
 	"  --guest KIND       which guest, see below (uml)\n"
-	"  --memory SIZE      memory of the guest (uml: 512M, vmware: 1G)\n"
+	"  --memory SIZE      memory of the guest (uml: 512M, others: 1G)\n"
 	"  --balloon SIZE     how much to take, also in % of the memory (50%)\n"
 	"  --dirty SIZE       how much the guest dirties first (three quarters of its memory)\n"
 	"  --kernel FILE      another kernel\n"
-	"  --modules DIR      its modules\n"
+	"  --modules DIR      its modules, if it is a Linux\n"
 	"  --append TEXT      more kernel parameters\n"
-	"  --discard MODE     collect (default), request, frame or none: for comparisons\n"
-	"  --idle-ms N        how long incomplete blocks may wait (50)\n"
-	"  --cpus one|all     guest and device on one processor (uml: faster), or any (vmware)\n"
+	"  --cpus one|all     guest and device on one processor (uml: faster), or any (others)\n"
 	"  --hold S           rest at the target (1 on a terminal, else 0)\n"
 	"  --timeout S        limit of each phase (120)\n"
-	"  --trace FILE       record the frames the guest names, a line for each run\n"
 	"  --json FILE        write everything that was measured; - is standard output\n"
 	"  --plot FILE.svg    draw the curves\n"
 	"  --quiet            only the verdict; --verbose: what the guest's kernel says, too\n"
 	"\n"
+	"With --guest uml and vmware, whose devices are ours, only:\n"
+	"  --discard MODE     collect (default), request, frame or none: for comparisons\n"
+	"  --idle-ms N        how long incomplete blocks may wait (50)\n"
+	"  --trace FILE       record the frames the guest names, a line for each run\n"
 	"With --guest uml only:\n"
 	"  --features LIST    features to offer, see 'aerostat help device'\n"
 	"  --memory-dir DIR   where guest memory lies (/dev/shm); a tmpfs with huge=always\n"
@@ -100,6 +101,11 @@ static const char help[] =
 	"With --guest vmware only:\n"
 	"  --capabilities LIST  the most to grant, of basic, batched, batched_2m,\n"
 	"                     signalled_wakeup, 64_bit_target (all)\n"
+	"\n"
+	"The other guests have the device that QEMU brings, led over QMP; two of them can be put\n"
+	"side by side. It keeps no account of frames, so less can be shown; it discards page by\n"
+	"page, before it answers the guest. Linux is booted with init_on_alloc=0: Debian's kernel\n"
+	"zeroes each page it gives away, which is not the driver's work.\n"
 	"\n"
 	"Guests:\n";
 
@@ -110,7 +116,8 @@ struct request {
 	struct aero_size balloon;
 	struct aero_size dirty;
 	struct files files;
-	unsigned int given; /* RUN_TAKES_* */
+	unsigned int given;	    /* RUN_TAKES_* */
+	const char *last_of_ledger; /* of the options that need RUN_TAKES_LEDGER */
 	bool has_memory;
 	bool has_balloon;
 	bool has_cpus;
@@ -198,6 +205,12 @@ static bool read_hold(const char *text, uint32_t *out_ms)
 	return false;
 }
 
+static void need_ledger(struct request *request, const char *option)
+{
+	request->given |= RUN_TAKES_LEDGER;
+	request->last_of_ledger = option;
+}
+
 /* Options that take a text as it is. */
 static bool take_text(int option, const char *text, struct request *request)
 {
@@ -208,6 +221,7 @@ static bool take_text(int option, const char *text, struct request *request)
 		options->kernel = text;
 		return true;
 	case OPT_MODULES:
+		request->given |= RUN_TAKES_MODULES;
 		options->modules = text;
 		return true;
 	case OPT_APPEND:
@@ -218,6 +232,7 @@ static bool take_text(int option, const char *text, struct request *request)
 		options->memory_directory = text;
 		return true;
 	case OPT_TRACE:
+		need_ledger(request, "trace");
 		options->trace = text;
 		return true;
 	case OPT_JSON:
@@ -262,8 +277,10 @@ static bool take_option(int option, const char *text, struct request *request)
 		request->given |= RUN_TAKES_CAPABILITIES;
 		return read_capabilities(text, &options->capabilities);
 	case OPT_DISCARD:
+		need_ledger(request, "discard");
 		return read_mode(text, &options->mode);
 	case OPT_IDLE:
+		need_ledger(request, "idle-ms");
 		return read_number("idle-ms", text, &options->idle_ms);
 	case OPT_CPUS:
 		request->has_cpus = true;
@@ -286,13 +303,15 @@ static bool take_option(int option, const char *text, struct request *request)
 /* Options that were given and that the kind of guest does not have. Answers an exit status. */
 static int check_kind(const struct request *request)
 {
-	static const struct {
+	const struct {
 		unsigned int bit;
 		const char *name;
 	} options[] = {
 		{ RUN_TAKES_FEATURES, "features" },
 		{ RUN_TAKES_MEMORY_DIR, "memory-dir" },
 		{ RUN_TAKES_CAPABILITIES, "capabilities" },
+		{ RUN_TAKES_LEDGER, request->last_of_ledger },
+		{ RUN_TAKES_MODULES, "modules" },
 	};
 	const struct run_kind *kind = request->options.kind;
 	size_t i;
@@ -331,7 +350,7 @@ static int settle_sizes(struct request *request)
 	options->balloon_bytes &= ~(uint64_t)(AERO_FRAME_BYTES - 1);
 	options->dirty_bytes = aero_size_bytes(&request->dirty, options->memory_bytes);
 	if (options->memory_bytes < kind->minimum_bytes)
-		return aero_usage_error("run", "--memory: Linux needs %llu MiB at least",
+		return aero_usage_error("run", "--memory: %s needs %llu MiB at least", kind->system,
 					(unsigned long long)(kind->minimum_bytes / MIB));
 	if (!options->balloon_bytes)
 		return aero_usage_error("run", "--balloon: nothing to take");
@@ -356,7 +375,7 @@ static void print_help(void)
 
 	fputs(help, stdout);
 	for (i = 0; run_kinds[i]; i++)
-		printf("  %-8s  %s\n", run_kinds[i]->name, run_kinds[i]->title);
+		printf("  %-17s  %s\n", run_kinds[i]->name, run_kinds[i]->title);
 }
 
 static int read_arguments(int argc, char **argv, struct request *request, bool *out_is_help)

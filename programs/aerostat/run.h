@@ -55,8 +55,9 @@ struct run_guest_memory {
 /* A counter's movement over a phase, and everything else of one way of the balloon. */
 struct run_way {
 	double seconds; /* from the new target until actual = target and nothing is pending */
-	uint64_t requests;
 	uint64_t frames;
+	/* Not known where the device keeps no ledger. */
+	uint64_t requests;
 	uint64_t runs;
 	uint64_t discards;
 	uint64_t discard_asked_bytes;
@@ -71,11 +72,14 @@ struct run_result {
 	uint64_t memory_bytes;
 	uint64_t target_bytes;
 	uint64_t actual_bytes; /* when inflated */
+	/* The device is ours and knows the frames; else what it alone can tell is not known. */
+	bool has_ledger;
 	uint64_t ledger_bytes; /* when inflated: frames in the ledger, in bytes */
 	uint64_t resident_before_bytes;
 	uint64_t resident_inflated_bytes;
 	uint64_t resident_after_bytes;
-	uint64_t resident_under_balloon_bytes; /* of before: what lay where the balloon then was */
+	/* Of before: what lay where the balloon then was; without a ledger, at least so much. */
+	uint64_t resident_under_balloon_bytes;
 	uint64_t resident_left_bytes; /* of inflated: what still lies where the balloon is */
 	bool is_left_known;	      /* of hugetlb pages it is not */
 	struct run_guest_memory guest_before;
@@ -93,7 +97,7 @@ struct run_result {
 	json_t *host_calls;   /* at the end: by command, calls and failed */
 	json_t *account;      /* the guest's own, against ours: run_account_json() */
 
-	const char *discard_mode; /* collect, request, frame, none */
+	const char *discard_mode; /* collect, request, frame, none; or NULL */
 	const char *backing;	  /* what the guest's memory is backed by, for people */
 
 	/* The verdict. */
@@ -117,11 +121,19 @@ static inline double run_way_bytes_per_second(const struct run_way *way)
 	return run_way_is_done(way) ? (double)way->frames * AERO_FRAME_BYTES / way->seconds : 0;
 }
 
+/* Of a way that was gone to its end: what makes two guests comparable. */
+static inline double run_way_seconds_per_gib(const struct run_way *way)
+{
+	double rate = run_way_bytes_per_second(way);
+
+	return rate > 0 ? 1073741824.0 / rate : 0;
+}
+
 /* Whether the run is a success: exit status 0. */
 static inline bool run_result_is_good(const struct run_result *result)
 {
 	return result->reached == RUN_OVER && !result->failure[0] && result->is_target_reported &&
-	       result->is_ledger_agreed && result->is_memory_freed &&
+	       (!result->has_ledger || result->is_ledger_agreed) && result->is_memory_freed &&
 	       (!result->has_account || result->is_account_agreed);
 }
 

@@ -52,30 +52,32 @@ static void put_setting(json_t *out, const struct run_result *result)
 static void put_inflate(json_t *out, const struct run_result *result)
 {
 	const struct run_way *way = &result->inflate;
-	bool is_done = run_way_is_done(way);
+	bool is_done = run_way_is_done(way), is_known = is_done && result->has_ledger;
 
 	put_number(out, "actual_bytes", is_done, result->actual_bytes);
-	put_number(out, "ledger_bytes", is_done, result->ledger_bytes);
+	put_number(out, "ledger_bytes", is_known, result->ledger_bytes);
 	put_real(out, "inflate_seconds", is_done, way->seconds);
 	put_real(out, "inflate_bytes_per_second", is_done, run_way_bytes_per_second(way));
-	put_number(out, "requests", is_done, way->requests);
+	put_real(out, "inflate_seconds_per_gib", is_done, run_way_seconds_per_gib(way));
+	put_number(out, "requests", is_known, way->requests);
 	put_number(out, "frames", is_done, way->frames);
-	put_number(out, "runs", is_done, way->runs);
-	put_number(out, "discards", is_done, way->discards);
-	put_number(out, "discard_asked_bytes", is_done, way->discard_asked_bytes);
-	put_number(out, "discard_freed_bytes", is_done, way->discard_freed_bytes);
+	put_number(out, "runs", is_known, way->runs);
+	put_number(out, "discards", is_known, way->discards);
+	put_number(out, "discard_asked_bytes", is_known, way->discard_asked_bytes);
+	put_number(out, "discard_freed_bytes", is_known, way->discard_freed_bytes);
 }
 
 static void put_deflate(json_t *out, const struct run_result *result)
 {
 	const struct run_way *way = &result->deflate;
-	bool is_done = run_way_is_done(way);
+	bool is_done = run_way_is_done(way), is_known = is_done && result->has_ledger;
 
 	put_real(out, "deflate_seconds", is_done, way->seconds);
 	put_real(out, "deflate_bytes_per_second", is_done, run_way_bytes_per_second(way));
-	put_number(out, "deflate_requests", is_done, way->requests);
+	put_real(out, "deflate_seconds_per_gib", is_done, run_way_seconds_per_gib(way));
+	put_number(out, "deflate_requests", is_known, way->requests);
 	put_number(out, "deflate_frames", is_done, way->frames);
-	put_number(out, "deflate_discards", is_done, way->discards);
+	put_number(out, "deflate_discards", is_known, way->discards);
 }
 
 static void put_resident(json_t *out, const struct run_result *result)
@@ -87,7 +89,7 @@ static void put_resident(json_t *out, const struct run_result *result)
 	put_number(out, "resident_inflated_bytes", is_inflated, result->resident_inflated_bytes);
 	put_number(out, "resident_after_bytes", run_way_is_done(&result->deflate),
 		   result->resident_after_bytes);
-	put_number(out, "resident_under_balloon_bytes", is_inflated,
+	put_number(out, "resident_under_balloon_bytes", is_inflated && result->has_ledger,
 		   result->resident_under_balloon_bytes);
 	put_number(out, "resident_left_bytes", is_inflated && result->is_left_known,
 		   result->resident_left_bytes);
@@ -135,9 +137,10 @@ static json_t *make_verdict(const struct run_result *result)
 	/* Nothing was checked unless the balloon was full. */
 	if (!run_way_is_done(&result->inflate))
 		return json_null();
-	return json_pack("{s:b, s:b, s:b, s:o}", "is_target_reported", result->is_target_reported,
-			 "is_ledger_agreed", result->is_ledger_agreed, "is_memory_freed",
-			 result->is_memory_freed, "is_account_agreed",
+	return json_pack("{s:b, s:o, s:b, s:o}", "is_target_reported", result->is_target_reported,
+			 "is_ledger_agreed",
+			 result->has_ledger ? json_boolean(result->is_ledger_agreed) : json_null(),
+			 "is_memory_freed", result->is_memory_freed, "is_account_agreed",
 			 result->has_account ? json_boolean(result->is_account_agreed)
 					     : json_null());
 }

@@ -3,14 +3,17 @@
 
 #include <string.h>
 
-const struct run_kind *const run_kinds[] = { &run_kind_uml, &run_kind_vmware, NULL };
+const struct run_kind *const run_kinds[] = { &run_kind_uml, &run_kind_vmware, &run_kind_linux,
+					     NULL };
 
 const struct run_kind *run_kind_find(const char *name)
 {
 	size_t i;
 
 	for (i = 0; run_kinds[i]; i++) {
-		if (!strcmp(run_kinds[i]->name, name))
+		const char *alias = run_kinds[i]->alias;
+
+		if (!strcmp(run_kinds[i]->name, name) || (alias && !strcmp(alias, name)))
 			return run_kinds[i];
 	}
 	return NULL;

@@ -8,5 +8,6 @@
 
 extern const struct run_kind run_kind_uml;    /* Linux in User Mode Linux, virtio */
 extern const struct run_kind run_kind_vmware; /* Linux in QEMU, VMware */
+extern const struct run_kind run_kind_linux;  /* Linux in QEMU, QEMU's own virtio */
 
 #endif

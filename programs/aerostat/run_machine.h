@@ -32,6 +32,8 @@ struct run_kind;
 #define RUN_TAKES_FEATURES 1u
 #define RUN_TAKES_MEMORY_DIR 2u
 #define RUN_TAKES_CAPABILITIES 4u
+#define RUN_TAKES_LEDGER 8u /* how to discard, and what the guest names */
+#define RUN_TAKES_MODULES 16u
 
 struct run_options {
 	const struct run_kind *kind;
@@ -98,6 +100,7 @@ struct run_machine {
 struct run_machine_numbers {
 	uint64_t target_frames;
 	uint64_t actual_frames;
+	/* Not known where there is no ledger. */
 	uint64_t ledger_frames;
 	uint64_t requests; /* since start: what the guest sent that named frames */
 	enum aero_host_stall stall;
@@ -107,7 +110,10 @@ struct run_machine_numbers {
 
 struct run_kind {
 	const char *name;	   /* of --guest */
+	const char *alias;	   /* another name; NULL: none */
 	const char *title;	   /* for people, in --help */
+	const char *system;	   /* what is booted, for people: "Linux" */
+	const void *own;	   /* what the functions of this kind need to know */
 	uint64_t memory_bytes;	   /* unless told otherwise */
 	struct aero_size balloon;  /* unless told otherwise */
 	uint64_t memory_unit;	   /* guest memory is a multiple of this */
@@ -140,6 +146,7 @@ struct run_kind {
 	/* The device. */
 	void (*set_target)(struct run_machine *machine, uint64_t frames);
 	void (*numbers)(struct run_machine *machine, struct run_machine_numbers *out_numbers);
+	/* NULL: the device is not ours, and nobody knows which frames are in the balloon. */
 	const struct aero_ledger *(*ledger)(const struct run_machine *machine);
 	const struct aero_guest_memory *(*guest_memory)(const struct run_machine *machine);
 	/* Puts what is known by now into the result: features, statistics, counters and so on. */

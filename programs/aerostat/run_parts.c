@@ -212,7 +212,9 @@ static void begin(struct run *run)
 	result->has_account = run->kind->has_account;
 	result->memory_bytes = run->options->memory_bytes;
 	result->target_bytes = run->options->balloon_bytes;
-	result->discard_mode = aero_discard_mode_text(run->options->mode);
+	result->has_ledger = run->kind->ledger != NULL;
+	if (run->kind->takes & RUN_TAKES_LEDGER)
+		result->discard_mode = aero_discard_mode_text(run->options->mode);
 	if (!run->options->is_spread)
 		share_processor();
 }
@@ -246,7 +248,7 @@ int run_scenario(const struct run_options *options, struct run_view *view,
 	uv_loop_init(&run->loop);
 	/* Before anything is made that a signal would leave behind. */
 	open_handles(run);
-	run_enter(run, RUN_BOOTING, "Booting Linux with %.0f MiB",
+	run_enter(run, RUN_BOOTING, "Booting %s with %.0f MiB", run->kind->system,
 		  (double)options->memory_bytes / (1 << 20));
 	if (make_scratch(run) && open_trace(run) && make_machine(run))
 		start_machine(run);

@@ -25,11 +25,17 @@ uint64_t run_resident_bytes(const struct run *run);
 /* What guest memory is backed by, for people. */
 const char *run_backing_text(const struct run *run);
 
-/* Remember what is resident, and how much of it the balloon then covered. */
+/*
+ * Remember what is resident, and how much of it the balloon then covered; at least, where nobody
+ * knows which frames that are.
+ */
 void run_note_resident(struct run *run);
 uint64_t run_resident_under_balloon(const struct run *run);
 
-/* Host memory that still lies under the balloon. False: the host does not tell where memory is. */
+/*
+ * Host memory that still lies under the balloon, of a kind with a ledger. False: the host does not
+ * tell where memory is.
+ */
 bool run_resident_left(const struct run *run, uint64_t *out_bytes);
 
 /* Add a point to the curve, now. */

@@ -73,11 +73,23 @@ bool run_resident_left(const struct run *run, uint64_t *out_bytes)
 	return status == AERO_OK;
 }
 
+/* Where the balloon is nobody knows, but all that was resident and has no room beside it. */
+static uint64_t least_under_balloon(const struct run_result *result)
+{
+	uint64_t beside = result->memory_bytes - result->actual_bytes;
+
+	return result->resident_before_bytes > beside ? result->resident_before_bytes - beside : 0;
+}
+
 uint64_t run_resident_under_balloon(const struct run *run)
 {
-	const struct aero_frame_set *held = &run->kind->ledger(run->machine)->held;
+	const struct aero_frame_set *held;
 	struct aero_range range = { 0, 0 };
 	uint64_t frames = 0;
+
+	if (!run->kind->ledger)
+		return least_under_balloon(run->result);
+	held = &run->kind->ledger(run->machine)->held;
 
 	while (aero_frame_set_next(held, range.first + range.count, AERO_FRAME_LIMIT, &range))
 		frames += aero_frame_set_count_in(&run->resident, range);

@@ -39,11 +39,14 @@ static void on_limit(uv_timer_t *timer)
 {
 	struct run *run = timer->data;
 	struct run_machine_numbers numbers = run_numbers(run);
+	char ledger[48] = "";
 
-	run_fail(run, "timed out: %s (target %.1f MiB, actual %.1f MiB, ledger %.1f MiB)",
+	if (run->result->has_ledger)
+		snprintf(ledger, sizeof(ledger), ", ledger %.1f MiB",
+			 (double)numbers.ledger_frames / 256);
+	run_fail(run, "timed out: %s (target %.1f MiB, actual %.1f MiB%s)",
 		 run->is_moving ? aero_host_stall_str(numbers.stall) : "the guest did not go on",
-		 (double)numbers.target_frames / 256, (double)numbers.actual_frames / 256,
-		 (double)numbers.ledger_frames / 256);
+		 (double)numbers.target_frames / 256, (double)numbers.actual_frames / 256, ledger);
 }
 
 void run_enter(struct run *run, enum run_phase phase, const char *format, ...)
@@ -104,8 +107,12 @@ static void inspect(struct run *run, enum run_phase after, run_next next)
 
 static void begin_way(struct run *run, uint64_t target_bytes)
 {
-	run->mark.requests = run_numbers(run).requests;
-	run->mark.ledger = run->kind->ledger(run->machine)->counters;
+	struct run_machine_numbers numbers = run_numbers(run);
+
+	run->mark.requests = numbers.requests;
+	run->mark.actual_frames = numbers.actual_frames;
+	if (run->kind->ledger)
+		run->mark.ledger = run->kind->ledger(run->machine)->counters;
 	run->mark.time_ns = uv_hrtime();
 	run->is_moving = true;
 	run_sample_now(run);
@@ -113,18 +120,28 @@ static void begin_way(struct run *run, uint64_t target_bytes)
 	run_sample_now(run);
 }
 
-static void end_way(struct run *run, struct run_way *way)
+static void count_ledger(struct run *run, struct run_way *way)
 {
 	const struct aero_ledger_counters *now = &run->kind->ledger(run->machine)->counters;
 	const struct aero_ledger_counters *then = &run->mark.ledger;
 
-	way->seconds = (double)(uv_hrtime() - run->mark.time_ns) / 1e9;
 	way->requests = run_numbers(run).requests - run->mark.requests;
 	way->frames = now->given - then->given + (now->returned - then->returned);
 	way->runs = now->runs - then->runs;
 	way->discards = now->discards - then->discards;
 	way->discard_asked_bytes = now->discard_asked_bytes - then->discard_asked_bytes;
 	way->discard_freed_bytes = now->discard_freed_bytes - then->discard_freed_bytes;
+}
+
+static void end_way(struct run *run, struct run_way *way)
+{
+	uint64_t then = run->mark.actual_frames, now = run_numbers(run).actual_frames;
+
+	way->seconds = (double)(uv_hrtime() - run->mark.time_ns) / 1e9;
+	if (run->kind->ledger)
+		count_ledger(run, way);
+	else
+		way->frames = now > then ? now - then : then - now;
 }
 
 /* The scenario, from its end to its start ------------------------------------------------------ */
@@ -187,10 +204,12 @@ static void inflated(struct run *run)
 	end_way(run, &result->inflate);
 	result->is_target_reported = numbers.is_reached;
 	result->actual_bytes = numbers.actual_frames << AERO_FRAME_SHIFT;
-	result->ledger_bytes = numbers.ledger_frames << AERO_FRAME_SHIFT;
 	result->resident_inflated_bytes = run_resident_bytes(run);
 	result->resident_under_balloon_bytes = run_resident_under_balloon(run);
-	result->is_left_known = run_resident_left(run, &result->resident_left_bytes);
+	if (run->kind->ledger) {
+		result->ledger_bytes = numbers.ledger_frames << AERO_FRAME_SHIFT;
+		result->is_left_known = run_resident_left(run, &result->resident_left_bytes);
+	}
 	ask_memory(run, ask_guest);
 }
 
@@ -221,7 +240,8 @@ static uint64_t choose_dirty_bytes(const struct run *run, uint64_t available_byt
 
 	if (bytes)
 		return bytes;
-	bytes = run->options->memory_bytes / 4 * 3;
+	/* Where nobody knows what the balloon holds, all of it is to be backed before. */
+	bytes = run->options->memory_bytes / 4 * (run->kind->ledger ? 3 : 4);
 	/* A guest that does not tell has to know itself. */
 	if (!available_bytes || bytes + GUEST_RESERVE_BYTES <= available_bytes)
 		return bytes;

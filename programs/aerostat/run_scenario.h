@@ -21,6 +21,7 @@ typedef void (*run_next)(struct run *run, const struct run_answer *answer);
 struct run_mark {
 	uint64_t time_ns;
 	uint64_t requests;
+	uint64_t actual_frames;
 	struct aero_ledger_counters ledger;
 };
 

@@ -115,6 +115,42 @@ static void test_json_virtio_run_has_nulls_for_what_it_lacks(void **state)
 	json_decref(json);
 }
 
+/* What only our devices know is null for QEMU's, whatever lies in the result. */
+static void test_json_run_without_ledger_has_nulls_for_what_it_would_tell(void **state)
+{
+	static const char *const keys[] = {
+		"ledger_bytes",
+		"requests",
+		"runs",
+		"discards",
+		"discard_asked_bytes",
+		"discard_freed_bytes",
+		"deflate_requests",
+		"deflate_discards",
+		"resident_under_balloon_bytes",
+		"discard_mode",
+		"resident_left_bytes",
+	};
+	struct run_result result = rig_qemu_result();
+	json_t *json = run_json_make(&result);
+	size_t i;
+
+	(void)state;
+	check_keys(json, read_documented(NULL, "| key in"));
+	for (i = 0; i < TEST_ARRAY_SIZE(keys); i++) {
+		if (!json_is_null(json_object_get(json, keys[i])))
+			fail_msg("%s is not null", keys[i]);
+	}
+	assert_true(json_is_null(
+		json_object_get(json_object_get(json, "verdict"), "is_ledger_agreed")));
+	assert_true(json_is_true(json_object_get(json, "good")));
+	assert_int_equal(number_of(json, "frames"), 65536);
+	assert_int_equal(number_of(json, "deflate_frames"), 65535);
+	json_decref(json);
+	result.is_memory_freed = false;
+	assert_false(run_result_is_good(&result));
+}
+
 static void test_json_disagreeing_account_is_not_good(void **state)
 {
 	struct run_result result = rig_vmware_result();
@@ -162,6 +198,10 @@ static void test_json_whole_run_holds_its_numbers(void **state)
 	assert_int_equal(number_of(json, "guest_free_inflated_bytes"), 224 * MIB);
 	assert_true(json_real_value(json_object_get(json, "inflate_bytes_per_second")) ==
 		    128.0 * MIB);
+	/* 256 MiB in 2 s, and a frame less in 1 s. */
+	assert_true(json_real_value(json_object_get(json, "inflate_seconds_per_gib")) == 8);
+	assert_true(json_real_value(json_object_get(json, "deflate_seconds_per_gib")) > 4);
+	assert_true(json_real_value(json_object_get(json, "deflate_seconds_per_gib")) < 4.001);
 	assert_true(json_real_value(
 			    json_object_get(json_object_get(json, "phases"), "power_off")) == 9.25);
 	assert_int_equal(number_of(json_object_get(json_object_get(json, "counters"), "device"),
@@ -263,6 +303,7 @@ int main(void)
 		cmocka_unit_test(test_json_whole_run_has_exactly_documented_keys),
 		cmocka_unit_test(test_json_vmware_run_has_exactly_documented_keys),
 		cmocka_unit_test(test_json_virtio_run_has_nulls_for_what_it_lacks),
+		cmocka_unit_test(test_json_run_without_ledger_has_nulls_for_what_it_would_tell),
 		cmocka_unit_test(test_json_disagreeing_account_is_not_good),
 		cmocka_unit_test(test_json_early_failure_has_same_keys),
 		cmocka_unit_test(test_json_whole_run_holds_its_numbers),

@@ -335,6 +335,7 @@ static void double_close(struct run_machine *base)
 
 static const struct run_kind talking_kind = {
 	.name = "double",
+	.system = "a double",
 	.has_account = true,
 	.create = double_create,
 	.destroy = double_destroy,
@@ -443,6 +444,33 @@ static void test_mute_guest_is_led_through_all_the_same(void **state)
 	assert_int_equal(plan.inspected, 0);
 }
 
+/* A device that keeps no account: what the guest reports and what is resident has to do. */
+static void test_device_without_ledger(void **state)
+{
+	struct run_kind kind = talking_kind;
+
+	(void)state;
+	kind.ledger = NULL;
+	assert_int_equal(run(&kind, NO_TROUBLE), 0);
+	assert_string_equal(result.failure, "");
+	assert_true(run_result_is_good(&result));
+	assert_false(result.has_ledger);
+	assert_int_equal(result.actual_bytes, BALLOON_BYTES);
+	assert_int_equal(result.inflate.frames, BALLOON_BYTES / 4096);
+	assert_int_equal(result.deflate.frames, BALLOON_BYTES / 4096);
+	assert_int_equal(result.resident_under_balloon_bytes, BALLOON_BYTES);
+	assert_int_equal(run(&kind, KEEPS_MEMORY), 0);
+	assert_false(result.is_memory_freed);
+	assert_false(run_result_is_good(&result));
+	/* All of its memory is to be backed before. */
+	plan.is_mute = true;
+	assert_int_equal(run(&kind, NO_TROUBLE), 0);
+	plan.is_mute = false;
+	assert_int_equal(plan.dirtied_bytes, MEMORY_BYTES);
+	assert_int_equal(run(&kind, NEVER_INFLATES), 0);
+	assert_non_null(strstr(result.failure, "actual 0.0 MiB)"));
+}
+
 static void test_failures_of_the_guest_are_told_with_their_phase(void **state)
 {
 	(void)state;
@@ -518,7 +546,9 @@ static void test_kinds_are_found_by_name_and_whole(void **state)
 		assert_ptr_equal(run_kind_find(kind->name), kind);
 		assert_true(kind->create && kind->destroy && kind->start && kind->close);
 		assert_true(kind->kill && kind->power_off && kind->dirty && kind->set_target);
-		assert_true(kind->numbers && kind->ledger && kind->guest_memory && kind->report);
+		assert_true(kind->numbers && kind->guest_memory && kind->report && kind->system);
+		assert_true(!kind->ledger == !(kind->takes & RUN_TAKES_LEDGER));
+		assert_true(!kind->alias || run_kind_find(kind->alias) == kind);
 		assert_true(kind->memory_bytes >= kind->minimum_bytes && kind->memory_unit >= 4096);
 		/* What is compared has to be asked for. */
 		assert_true(kind->inspect || !kind->has_account);
@@ -531,6 +561,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_whole_scenario_is_good),
 		cmocka_unit_test(test_mute_guest_is_led_through_all_the_same),
+		cmocka_unit_test(test_device_without_ledger),
 		cmocka_unit_test(test_failures_of_the_guest_are_told_with_their_phase),
 		cmocka_unit_test(test_guest_is_killed_where_the_run_cannot_go_on),
 		cmocka_unit_test(test_time_of_a_phase_is_limited),

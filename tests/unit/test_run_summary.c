@@ -38,6 +38,7 @@ static void test_summary_whole_run_has_every_number(void **state)
 	check_row("Features              must_tell_host stats_vq version_1 bit_60\n");
 	check_row("Time                           2.000 s         1.000 s\n");
 	check_row("Rate                        0.12 GiB/s      0.25 GiB/s\n");
+	check_row("Time per GiB                   8.000 s         4.000 s\n");
 	check_row("Requests                           256             255\n");
 	check_row("Frames of 4 KiB                 65,536          65,535\n");
 	check_row("Merged runs                        300               -\n");
@@ -72,6 +73,29 @@ static void test_summary_vmware_run_has_calls_and_account(void **state)
 	assert_null(strstr(text, "Features"));
 	assert_null(strstr(text, "Guest statistics"));
 	run_result_clear(&result);
+}
+
+static void test_summary_without_ledger_shows_what_is_known(void **state)
+{
+	struct run_result result = rig_qemu_result();
+
+	(void)state;
+	print(run_summary_print, &result);
+	check_row("Discards              by QEMU\n");
+	check_row("Time per GiB                   8.000 s         4.000 s\n");
+	check_row("Frames of 4 KiB                 65,536          65,535\n");
+	check_row("144.0 of at least 144.0 MiB under the balloon (100.0 %)\n");
+	check_row("Good: ");
+	assert_null(strstr(text, "Requests"));
+	assert_null(strstr(text, "Discard calls"));
+	assert_null(strstr(text, "ledger"));
+	/* So little was resident that all of it may lie beside the balloon. */
+	result.resident_under_balloon_bytes = 0;
+	result.is_memory_freed = false;
+	print(run_verdict_print, &result);
+	check_row(
+		"0.0 of at least 0.0 MiB under the balloon; to tell, the guest has to dirty more");
+	check_row("Failed: ");
 }
 
 static void test_summary_disagreeing_account_names_the_difference(void **state)
@@ -181,6 +205,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_summary_whole_run_has_every_number),
 		cmocka_unit_test(test_summary_vmware_run_has_calls_and_account),
+		cmocka_unit_test(test_summary_without_ledger_shows_what_is_known),
 		cmocka_unit_test(test_summary_disagreeing_account_names_the_difference),
 		cmocka_unit_test(test_summary_early_failure_says_where_and_why),
 		cmocka_unit_test(test_summary_failed_half_way_has_no_zeros),
