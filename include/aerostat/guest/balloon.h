@@ -128,14 +128,7 @@ struct aero_balloon_report {
 
 /* Private; public only so that it can be embedded. */
 struct aero_balloon {
-	struct aero_balloon_config config;
-	struct aero_pages pages;
-	struct aero_channel_limits limits;
-	struct aero_balloon_batch batch[AERO_BALLOON_BATCHES_MAX];
-	unsigned int batch_count;			 /* those with room for frames */
-	struct aero_frame_set refused[AERO_PAGES_SIZES]; /* blocks kept until the round ends */
-	struct aero_frame_set pool; /* frames of split blocks, to be offered in this round */
-	struct aero_balloon_counters counters;
+	/* What is used most lies first: code that reaches it is shorter. */
 	uint64_t target;
 	uint64_t poll_due_ns;
 	uint64_t cool_until_ns;
@@ -165,6 +158,14 @@ struct aero_balloon {
 	bool is_sleeping;
 	bool is_short; /* the kernel has no more blocks of the stage's size */
 	bool is_reached_told;
+	unsigned int batch_count; /* those with room for frames */
+	struct aero_balloon_config config;
+	struct aero_pages pages;
+	struct aero_channel_limits limits;
+	struct aero_balloon_batch batch[AERO_BALLOON_BATCHES_MAX];
+	struct aero_frame_set refused[AERO_PAGES_SIZES]; /* blocks kept until the round ends */
+	struct aero_frame_set pool; /* frames of split blocks, to be offered in this round */
+	struct aero_balloon_counters counters;
 };
 
 /**

@@ -82,12 +82,12 @@ struct aero_pages_size {
 /* Private but for size[]; public so that it can be embedded. */
 struct aero_pages {
 	const struct aero_port *port;
-	struct aero_pages_size size[AERO_PAGES_SIZES]; /* ascending */
 	unsigned int size_count;
-	struct aero_pages_list *flying;
-	void *spare; /* nodes for the sets, taken and given back outside the lock */
 	unsigned int spare_count;
+	void *spare; /* nodes for the sets, taken and given back outside the lock */
+	struct aero_pages_list *flying;
 	bool is_managed_kept; /* adjust_managed() is not called; changed only while empty */
+	struct aero_pages_size size[AERO_PAGES_SIZES]; /* ascending */
 };
 
 /**

@@ -136,15 +136,15 @@ struct aero_virtio_balloon_guest_request {
 
 /* Private: one direction. */
 struct aero_virtio_balloon_guest_lane {
-	struct aero_virtio_balloon_guest_request request[AERO_VIRTIO_BALLOON_GUEST_REQUESTS_MAX];
-	uint32_t count;				   /* of requests that have memory */
-	uint32_t usable;			   /* of those, with the rings of this start */
-	uint32_t flying;			   /* of those */
-	uint32_t next;				   /* where a free one is looked for */
+	uint32_t count;	 /* of requests that have memory */
+	uint32_t usable; /* of those, with the rings of this start */
+	uint32_t flying; /* of those */
+	uint32_t next;	 /* where a free one is looked for */
+	uint32_t waiting_count;
+	uint32_t block;				   /* of the oldest: the next to be written */
+	uint64_t frame;				   /* within this block */
 	uint8_t waiting[AERO_BALLOON_BATCHES_MAX]; /* batches not wholly written, oldest first */
-	unsigned int waiting_count;
-	uint32_t block; /* of the oldest: the next to be written */
-	uint64_t frame; /* within this block */
+	struct aero_virtio_balloon_guest_request request[AERO_VIRTIO_BALLOON_GUEST_REQUESTS_MAX];
 };
 
 /* Private: free blocks that the device has for a while. */
@@ -156,10 +156,7 @@ struct aero_virtio_balloon_guest_loan {
 
 /* Private but for balloon and counters; public so that it can be embedded. */
 struct aero_virtio_balloon_guest {
-	struct aero_balloon balloon;
-	struct aero_virtio_balloon_guest_counters counters;
-	struct aero_virtio_balloon_guest_config config;
-	struct aero_virtio_balloon_guest_queue queue[AERO_VIRTIO_BALLOON_GUEST_QUEUES];
+	/* What is used most lies first: code that reaches it is shorter. */
 	uint64_t features;
 	uint64_t now_ns;     /* of the step at work */
 	uint32_t interrupts; /* raised by any context */
@@ -169,44 +166,48 @@ struct aero_virtio_balloon_guest {
 	bool is_live;	 /* DRIVER_OK */
 	bool is_leaving; /* the target is 0, whatever the device says */
 	bool is_suspended;
-	bool is_side_busy; /* hints and reports are at work */
-	bool is_needs_reset_told;
+	bool is_side_busy;    /* hints and reports are at work */
+	bool is_actual_known; /* by the device */
+	bool is_hinting;
+	bool is_hint_id_due;
+	bool is_hint_stop_due;
+	bool is_report_pushed;
+	bool is_report_passing;
 
 	/* Frames: inflate and deflate. */
-	struct aero_virtio_balloon_guest_lane lane[2];
 	uint32_t request_frames;
 	uint32_t request_pages;
-	uint8_t done[AERO_BALLOON_BATCHES_MAX]; /* batches that are answered */
-	unsigned int done_count;
-	uint64_t actual_due_ns;
+	uint32_t done_count;
 	uint32_t target;
 	uint32_t actual;
-	bool is_actual_known;
+	uint64_t actual_due_ns;
+	uint8_t done[AERO_BALLOON_BATCHES_MAX]; /* batches that are answered */
 
 	/* Statistics. */
 	void *stats_page;
 	uint32_t stats_known;
 
-	/* Hints. */
+	/* Hints: command ids that the device reads, as it says, as we know, bits of those it has. */
+	void *hint_page;
+	uint32_t hint_wanted;
+	uint32_t hint_id;
+	uint32_t hint_ids_flying;
 	struct aero_virtio_balloon_guest_loan hint;
-	void *hint_page;	  /* command ids that the device reads */
-	uint32_t hint_wanted;	  /* as the device says */
-	uint32_t hint_id;	  /* as we know it */
-	uint32_t hint_ids_flying; /* bits: of the places in hint_page */
-	bool is_hinting;
-	bool is_hint_id_due;
-	bool is_hint_stop_due;
 
 	/* Reports. */
-	struct aero_virtio_balloon_guest_loan report;
-	struct aero_range report_range[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX]; /* with the device */
-	aero_frame report_block[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX]; /* of those, while pulled */
-	struct aero_virtio_guest_buffer report_buffer[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX];
-	unsigned int report_count;
+	uint32_t report_count; /* of report_range: with the device */
 	uint64_t report_due_ns;
 	uint64_t report_left; /* frames of this pass's budget */
-	bool is_report_pushed;
-	bool is_report_passing;
+	struct aero_virtio_balloon_guest_loan report;
+
+	struct aero_virtio_balloon_guest_config config;
+	struct aero_virtio_balloon_guest_counters counters;
+	struct aero_virtio_balloon_guest_queue queue[AERO_VIRTIO_BALLOON_GUEST_QUEUES];
+	struct aero_balloon balloon;
+	struct aero_range report_range[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX];
+	aero_frame report_block[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX]; /* the same, pulled */
+	struct aero_virtio_guest_buffer report_buffer[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX];
+	struct aero_virtio_balloon_guest_lane lane[2];
 };
 
 #endif
