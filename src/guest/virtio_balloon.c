@@ -190,14 +190,16 @@ static void exit_side(struct aero_virtio_balloon_guest *drv)
 static uint64_t step_side(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 {
 	uint64_t hint, report;
+	bool is_more;
 
 	if (!enter_side(drv))
 		return now_ns + BUSY_NS;
-	if (drv->is_live)
-		aero_vb_stats_step(drv);
+	is_more = drv->is_live && aero_vb_stats_step(drv);
 	hint = aero_vb_hint_step(drv, now_ns);
 	report = aero_vb_report_step(drv, now_ns);
 	exit_side(drv);
+	if (is_more)
+		return now_ns;
 	return hint < report ? hint : report;
 }
 

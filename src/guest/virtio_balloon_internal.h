@@ -105,11 +105,14 @@ static inline bool aero_vb_is_idle(const struct aero_virtio_balloon_guest *drv)
 	       !drv->lane[INFLATE].waiting_count && !drv->lane[DEFLATE].waiting_count;
 }
 
-/* virtio_balloon_stats.c. prepare: before negotiation; false: there is nothing to tell. */
+/*
+ * virtio_balloon_stats.c. prepare: before negotiation; false: there is nothing to tell. step: true:
+ * the device asks again already.
+ */
 
 bool aero_vb_stats_prepare(struct aero_virtio_balloon_guest *drv);
 void aero_vb_stats_give(struct aero_virtio_balloon_guest *drv);
-void aero_vb_stats_step(struct aero_virtio_balloon_guest *drv);
+bool aero_vb_stats_step(struct aero_virtio_balloon_guest *drv);
 
 /* virtio_balloon_loan.c: free blocks that the device has. */
 

@@ -179,7 +179,7 @@ uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv, uint64_t now
 					   &drv->queue[REPORTING].queue, 1)
 			       ? now_ns
 			       : AERO_NEVER;
-	if (drv->is_report_passing)
-		return now_ns;
-	return drv->config.reporting.is_pulling ? drv->report_due_ns : AERO_NEVER;
+	if (!drv->config.reporting.is_pulling)
+		return drv->is_report_passing ? now_ns : AERO_NEVER;
+	return drv->is_report_passing || drv->report_due_ns < now_ns ? now_ns : drv->report_due_ns;
 }

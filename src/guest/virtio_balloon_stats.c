@@ -61,10 +61,12 @@ void aero_vb_stats_give(struct aero_virtio_balloon_guest *drv)
 		drv->counters.stats_buffers++;
 }
 
-void aero_vb_stats_step(struct aero_virtio_balloon_guest *drv)
+bool aero_vb_stats_step(struct aero_virtio_balloon_guest *drv)
 {
 	uint16_t token;
 
-	if (aero_vb_take(drv, STATS, &token))
-		aero_vb_stats_give(drv);
+	if (!aero_vb_take(drv, STATS, &token))
+		return false;
+	aero_vb_stats_give(drv);
+	return aero_virtio_guest_queue_interrupt_after(&drv->queue[STATS].queue, 1);
 }
