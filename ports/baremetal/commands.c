@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "commands.h"
 #include "arch/arch.h"
+#include "commands_balloon.h"
 #include "console.h"
+#include "driver.h"
 #include "pattern.h"
 #include "suite.h"
 
@@ -10,15 +12,19 @@
 #define MARK "AEROSTAT "
 /* What the kernel keeps for itself when it is filled. */
 #define KEEP_FREE_FRAMES 256u
+/* What a shell says of a process that was killed. */
+#define EXIT_KILLED 137u
 
 /* Memory in use that may be freed at once, and some that is kept. */
 static struct pattern dirty;
 static struct pattern kept;
+static struct pattern pressure;
 
 void commands_init(struct memory_map *map)
 {
 	frame_bits_init(&dirty.frames, map);
 	frame_bits_init(&kept.frames, map);
+	frame_bits_init(&pressure.frames, map);
 }
 
 static void add_memory(struct text *text)
@@ -113,9 +119,35 @@ static bool do_validate(const char *argument, struct text *answer)
 	const char *wrong = buddy_validate(&memory.buddy);
 
 	(void)argument;
+	if (!wrong)
+		wrong = driver_validate();
 	if (wrong)
 		text_add(answer, wrong);
 	return !wrong;
+}
+
+/*
+ * As a process would that wants it all at once: when nothing is free the balloon is asked, and
+ * when that has nothing to give the process is killed.
+ */
+static bool do_pressure(const char *argument, struct text *answer)
+{
+	uint64_t bytes;
+	uint64_t frames;
+	bool is_killed = false;
+
+	if (!text_read_number(&argument, &bytes) || *argument) {
+		text_add(answer, "not a number of bytes");
+		return false;
+	}
+	frames = (bytes + AERO_FRAME_BYTES - 1) >> AERO_FRAME_SHIFT;
+	while (!pattern_fill(&pressure, frames - pressure.frames.count) && !is_killed)
+		is_killed = driver_reclaim(frames - pressure.frames.count) == 0;
+	memory.failures += is_killed;
+	is_killed |= !has_kept(&pressure, answer);
+	pattern_free(&pressure);
+	text_add_pair(answer, "exit", is_killed ? EXIT_KILLED : 0);
+	return true;
 }
 
 static bool do_conformance(const char *argument, struct text *answer)
@@ -134,10 +166,14 @@ static const struct {
 	const char *name;
 	bool (*obey)(const char *argument, struct text *answer);
 } commands[] = {
-	{ "memory", do_memory },     { "dirty", do_dirty },
-	{ "free", do_free },	     { "sum", do_sum },
-	{ "check", do_check },	     { "drop", do_drop },
-	{ "validate", do_validate }, { "conformance", do_conformance },
+	{ "memory", do_memory },      { "dirty", do_dirty },
+	{ "free", do_free },	      { "sum", do_sum },
+	{ "check", do_check },	      { "drop", do_drop },
+	{ "validate", do_validate },  { "conformance", do_conformance },
+	{ "pressure", do_pressure },  { "driver", command_driver },
+	{ "load", command_load },     { "unload", command_unload },
+	{ "report", command_report }, { "counters", command_counters },
+	{ "stall", command_stall },   { "time", command_time },
 };
 
 /* Moves *at over a word and the blanks behind it; copies it, cut off where it does not fit. */
@@ -219,7 +255,9 @@ void commands_say_ready(void)
 	text_init(&text, buf, sizeof(buf));
 	text_add(&text, "kernel=aerostat-");
 	text_add(&text, arch_name);
-	text_add(&text, " driver=absent ");
+	text_add(&text, " ");
+	command_driver("", &text);
+	text_add(&text, " ");
 	add_memory(&text);
 	say("ready", "", buf);
 }

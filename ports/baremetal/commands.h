@@ -6,10 +6,15 @@
  * What the host may ask for over the console: the line protocol of hosted/guest_console.h, with
  * answers of the same keys, and more.
  *
- *     report          what the balloon driver counts
- *     resize          how long the last way to a target took: frames, from, to, ns
+ *     report          how the balloon is, frames, and the stall's number
+ *     counters        what the driver has counted
+ *     stall           why the balloon is not at its target; text, with blanks, up to the end
+ *     time            the last way to a target: from_frames, to_frames, ns (0: it goes on)
  *     validate        looks at allocator and balloon; an error says what is wrong
- *     conformance     runs the suite that every port must pass; failed, passed, skipped
+ *     conformance     runs the suite that every port must pass; passed, failed, skipped
+ *
+ * Of the others "sum" and "check" answer digest instead of md5, check looks at all memory that is
+ * in use and says how many frames that are; there is no vmstat, read, and sh.
  */
 
 #include "text.h"

@@ -2,6 +2,7 @@
 #include "arch/arch.h"
 #include "commands.h"
 #include "console.h"
+#include "driver.h"
 #include "options.h"
 #include "port.h"
 #include "work.h"
@@ -18,6 +19,8 @@ static void start_memory(const char *options, struct memory_map *map)
 	memory.page_order = (unsigned int)options_number(options, "page_order", 0);
 	if (memory.page_order > 4)
 		panic("page_order is 0 to 4");
+	memory.has_poison = options_has(options, "poison");
+	memory.poison = (uint32_t)options_number(options, "poison", 0);
 	port_init(&port_options, map);
 	commands_init(map);
 	memory_start(map);
@@ -33,10 +36,11 @@ void kernel_main(uintptr_t boot_data)
 	if (!machine.has_uart_line || !console_listen(machine.uart_line))
 		panic("the console has no interrupt");
 	arch_irq_enable();
+	driver_start();
 	commands_say_ready();
 	for (;;) {
 		while ((line = console_line()))
 			commands_obey(line);
-		work_wait(UINT64_MAX);
+		work_wait(driver_step());
 	}
 }

@@ -14,6 +14,45 @@ static void *need(struct memory_map *map, uint64_t bytes)
 	return at;
 }
 
+static uint32_t *words_of(aero_frame frame)
+{
+	return (uint32_t *)(uintptr_t)(frame << AERO_FRAME_SHIFT);
+}
+
+void memory_poison(aero_frame first, uint64_t count)
+{
+	uint64_t words = count * AERO_FRAME_BYTES / sizeof(uint32_t);
+	uint32_t *word = words_of(first);
+
+	for (uint64_t i = 0; memory.has_poison && i < words; i++)
+		word[i] = memory.poison;
+}
+
+static void check_poison(aero_frame first, uint64_t count)
+{
+	uint64_t words = count * AERO_FRAME_BYTES / sizeof(uint32_t);
+	const uint32_t *word = words_of(first);
+
+	for (uint64_t i = 0; memory.has_poison && i < words; i++) {
+		if (word[i] != memory.poison)
+			panic_at("free memory has changed:", "it", word[i], (uintptr_t)&word[i]);
+	}
+}
+
+bool memory_take(unsigned int order, aero_frame *out_first)
+{
+	if (!buddy_take(&memory.buddy, order, out_first, 1))
+		return false;
+	check_poison(*out_first, 1ull << order);
+	return true;
+}
+
+void memory_give(aero_frame first, uint64_t count)
+{
+	memory_poison(first, count);
+	buddy_give_run(&memory.buddy, first, count);
+}
+
 /* Called once, after the last frame_bits_init(). */
 void memory_start(struct memory_map *map)
 {
@@ -23,6 +62,7 @@ void memory_start(struct memory_map *map)
 		aero_frame first = map->area[i].begin >> AERO_FRAME_SHIFT;
 		uint64_t count = (map->area[i].end >> AERO_FRAME_SHIFT) - first;
 
+		memory_poison(first, count);
 		buddy_give_run(&memory.buddy, first, count);
 	}
 	memory.managed_frames = memory.buddy.free_frames;

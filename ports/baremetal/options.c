@@ -46,6 +46,14 @@ uint64_t options_number(const char *command_line, const char *key, uint64_t fall
 	return value && text_read_number(&value, &number) ? number : fallback;
 }
 
+bool options_has(const char *command_line, const char *key)
+{
+	const char *value = NULL;
+
+	options_each(command_line, key, keep_last, &value);
+	return value != NULL;
+}
+
 bool options_is(const char *command_line, const char *key, const char *value)
 {
 	const char *found = NULL;

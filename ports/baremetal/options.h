@@ -17,6 +17,8 @@ void options_each(const char *command_line, const char *key,
 /* The value of the last word with that key; fallback where there is none. */
 uint64_t options_number(const char *command_line, const char *key, uint64_t fallback);
 
+bool options_has(const char *command_line, const char *key);
+
 /* Whether the last word with that key has this value. */
 bool options_is(const char *command_line, const char *key, const char *value);
 

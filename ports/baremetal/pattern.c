@@ -61,9 +61,11 @@ static bool take_block(struct pattern *pattern, unsigned int order)
 {
 	aero_frame first;
 
-	if (!buddy_take(&memory.buddy, order, &first, 1))
+	if (!memory_take(order, &first)) {
+		memory.large_failures += order == ORDER_LARGE;
 		return false;
-	memory.taken_frames += 1ull << order;
+	}
+	memory.large_blocks += order == ORDER_LARGE;
 	frame_bits_add(&pattern->frames, first, 1ull << order);
 	for (uint64_t i = 0; i < 1ull << order; i++)
 		fill_frame(pattern, first + i);
@@ -84,7 +86,6 @@ bool pattern_fill(struct pattern *pattern, uint64_t frames)
 			continue;
 		if (take_block(pattern, memory.page_order))
 			continue;
-		memory.failures++;
 		return false;
 	}
 	return true;
@@ -111,7 +112,7 @@ void pattern_free(struct pattern *pattern)
 
 	while (frame_bits_next(&pattern->frames, run.first + run.count, &run)) {
 		frame_bits_remove(&pattern->frames, run.first, run.count);
-		buddy_give_run(&memory.buddy, run.first, run.count);
+		memory_give(run.first, run.count);
 	}
 }
 

@@ -10,8 +10,6 @@
 #include "console.h"
 #include "text.h"
 
-#define ORDERS (1u << AERO_ORDER_4K | 1u << AERO_ORDER_2M)
-
 struct aero_port port;
 static struct frame_bits marks;
 
@@ -19,18 +17,16 @@ static struct frame_bits marks;
 static size_t alloc(void *ctx, unsigned int order, enum aero_effort effort, aero_frame *out,
 		    size_t count)
 {
-	size_t got = buddy_take(&memory.buddy, order, out, count);
-
 	(void)ctx;
 	(void)effort;
-	memory.taken_frames += (uint64_t)got << order;
-	memory.failures += got < count;
-	return got;
+	return buddy_take(&memory.buddy, order, out, count);
 }
 
 static void give_back(void *ctx, unsigned int order, const aero_frame *frames, size_t count)
 {
 	(void)ctx;
+	for (size_t i = 0; memory.has_poison && i < count; i++)
+		memory_poison(frames[i], 1ull << order);
 	buddy_give(&memory.buddy, order, frames, count);
 }
 
@@ -45,7 +41,7 @@ static void *page_get(void *ctx)
 	aero_frame frame;
 
 	(void)ctx;
-	if (!buddy_take(&memory.buddy, 0, &frame, 1))
+	if (!memory_take(0, &frame))
 		return NULL;
 	return (void *)(uintptr_t)(frame << AERO_FRAME_SHIFT);
 }
@@ -58,7 +54,7 @@ static aero_frame page_frame(void *ctx, void *page)
 
 static void page_put(void *ctx, void *page)
 {
-	buddy_give_run(&memory.buddy, page_frame(ctx, page), 1);
+	memory_give(page_frame(ctx, page), 1);
 }
 
 /* One processor: whoever else might call the balloon is an interrupt. */
@@ -88,6 +84,27 @@ static void write_log(void *ctx, enum aero_log_level level, const char *text)
 	console_say(buf);
 }
 
+static void say(struct aero_memory_stats *stats, enum aero_memory_stat which, uint64_t value)
+{
+	stats->value[which] = value;
+	stats->known |= 1u << which;
+}
+
+/* What this kernel cannot know is left out: it has no faults, no disk and no reclaim by scanning. */
+static void tell_stats(void *ctx, struct aero_memory_stats *out_stats)
+{
+	uint64_t free = memory.buddy.free_frames << AERO_FRAME_SHIFT;
+
+	(void)ctx;
+	say(out_stats, AERO_MEMORY_FREE, free);
+	say(out_stats, AERO_MEMORY_TOTAL, memory.managed_frames << AERO_FRAME_SHIFT);
+	say(out_stats, AERO_MEMORY_AVAILABLE, free);
+	say(out_stats, AERO_MEMORY_HUGE_ALLOCS, memory.large_blocks);
+	say(out_stats, AERO_MEMORY_HUGE_FAILURES, memory.large_failures);
+	say(out_stats, AERO_MEMORY_OOM_KILLS, memory.failures);
+	say(out_stats, AERO_MEMORY_DIRECT_RECLAIM, memory.reclaimed_frames << AERO_FRAME_SHIFT);
+}
+
 /* Optional, and for the tests: a frame that leaves twice, or comes back twice, ends the kernel. */
 static void set_offline(void *ctx, unsigned int order, const aero_frame *frames, size_t count,
 			bool is_offline)
@@ -108,8 +125,11 @@ uint64_t port_marked_frames(void)
 
 void port_init(const struct port_options *options, struct memory_map *map)
 {
+	/* The lowest is the kernel's page. */
+	uint32_t orders = 1u << memory.page_order | 1u << AERO_ORDER_2M;
+
 	port = (struct aero_port){
-		.orders = options->orders ? options->orders : ORDERS,
+		.orders = options->orders ? options->orders : orders,
 		.alloc = alloc,
 		.free = give_back,
 		.managed_frames = managed_frames,
@@ -119,6 +139,7 @@ void port_init(const struct port_options *options, struct memory_map *map)
 		.lock = lock,
 		.unlock = unlock,
 		.log = write_log,
+		.stats = tell_stats,
 		/*
 		 * Without split: the allocator knows no orders of what it has lent. Without
 		 * adjust_managed: the total stays, as does Linux's with DEFLATE_ON_OOM.

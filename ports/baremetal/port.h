@@ -9,7 +9,7 @@
 #include <aerostat/port.h>
 
 struct port_options {
-	uint32_t orders; /* to offer; 0: single frames and 2 MiB */
+	uint32_t orders; /* to offer; 0: pages and 2 MiB */
 	bool has_marks;	 /* keep a book of frames that have left, and check it */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Source: RISC-V Platform-Level Interrupt Controller Specification 1.0; binding sifive,plic-1.0.0. */
+/* Source: RISC-V PLIC Specification 1.0; binding sifive,plic-1.0.0. */
 
 #include "plic.h"
 #include "registers.h"

@@ -10,18 +10,16 @@
 #include "registers.h"
 #include "x86.h"
 
-/* Source: 8254 data sheet; port 0x61 of the PC AT. */
+/* Source: 8254 data sheet. Channel 0, because that one runs without a gate. */
 #define PIT_HZ 1193182ull
-#define PIT_CHANNEL_2 0x42
+#define PIT_CHANNEL_0 0x40
 #define PIT_MODE 0x43
-#define PIT_MODE_COUNT_DOWN 0xb0u /* channel 2, both bytes, interrupt on terminal count */
-#define GATE 0x61
-#define GATE_ON 0x01u
-#define GATE_SPEAKER 0x02u
-#define GATE_DONE 0x20u
+#define PIT_COUNT_DOWN 0x30u /* channel 0, both bytes, mode 0 */
+#define PIT_LATCH 0x00u	     /* channel 0 */
+#define PIT_BEGIN 0xffffu
 
-#define SAMPLE_COUNTS 11932ull /* 10 ms */
-#define LOOKS_MAX 100000000u
+#define SAMPLE_COUNTS 11932u /* 10 ms */
+#define LOOKS_MAX 1000000u
 
 #define SECOND 1000000000ull
 
@@ -40,32 +38,42 @@ static uint64_t read_counter(void)
 	return (uint64_t)high << 32 | low;
 }
 
-static void wait_sample(void)
+static uint32_t oscillator_left(void)
 {
-	unsigned int looks = 0;
+	uint32_t low;
 
-	while (!(port_read(GATE, 1) & GATE_DONE)) {
-		if (++looks == LOOKS_MAX)
-			panic("there is no timer to measure time with");
-	}
+	port_write(PIT_MODE, 1, PIT_LATCH);
+	low = port_read(PIT_CHANNEL_0, 1);
+	return port_read(PIT_CHANNEL_0, 1) << 8 | low;
+}
+
+/* Answers how many counts have passed since it was left. */
+static uint32_t wait_sample(uint32_t left)
+{
+	uint32_t passed = 0;
+
+	for (unsigned int i = 0; i < LOOKS_MAX && passed < SAMPLE_COUNTS; i++)
+		passed = (left - oscillator_left()) & 0xffff;
+	if (passed < SAMPLE_COUNTS)
+		panic("there is no oscillator to measure time with");
+	return passed;
 }
 
 void clock_start(void)
 {
-	uint64_t ns = SAMPLE_COUNTS * SECOND / PIT_HZ;
-	uint32_t gate = (port_read(GATE, 1) & ~GATE_SPEAKER) | GATE_ON;
 	uint64_t counts;
 	uint32_t ticks;
+	uint32_t left;
+	uint64_t ns;
 
-	port_write(GATE, 1, gate & ~GATE_ON);
-	port_write(PIT_MODE, 1, PIT_MODE_COUNT_DOWN);
-	port_write(PIT_CHANNEL_2, 1, SAMPLE_COUNTS & 0xff);
-	port_write(PIT_CHANNEL_2, 1, SAMPLE_COUNTS >> 8);
+	port_write(PIT_MODE, 1, PIT_COUNT_DOWN);
+	port_write(PIT_CHANNEL_0, 1, PIT_BEGIN & 0xff);
+	port_write(PIT_CHANNEL_0, 1, PIT_BEGIN >> 8);
 	apic_timer_arm(UINT32_MAX);
-	port_write(GATE, 1, gate);
+	left = oscillator_left();
 	clock.begin = read_counter();
 	ticks = apic_timer_left();
-	wait_sample();
+	ns = wait_sample(left) * SECOND / PIT_HZ;
 	counts = read_counter() - clock.begin;
 	ticks -= apic_timer_left();
 	apic_timer_arm(0);

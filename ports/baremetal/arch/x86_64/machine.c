@@ -118,6 +118,18 @@ static _Noreturn void stop(void)
 		__asm__ volatile("cli; hlt");
 }
 
+/* An exception without a handler resets the processor. */
+static _Noreturn void reset(void)
+{
+	static const struct {
+		uint16_t limit;
+		uint64_t address;
+	} __attribute__((__packed__)) none = { 0, 0 };
+
+	__asm__ volatile("lidt %0; int3" ::"m"(none));
+	stop();
+}
+
 void arch_power_off(bool has_failed)
 {
 	if (has_failed)
@@ -126,21 +138,17 @@ void arch_power_off(bool has_failed)
 		register_write(acpi.sleep_register, 1, SLEEP_ENABLE_REGISTER);
 	if (acpi.control_port)
 		port_write(acpi.control_port, 2, SLEEP_ENABLE_PORT);
+	/* Without ACPI a reset is the end, where QEMU was told -no-reboot. */
+	if (!acpi.sleep_register && !acpi.control_port)
+		reset();
 	stop();
 }
 
-/* Where there is no register for it, an exception without a handler resets the processor. */
 void arch_reboot(void)
 {
-	static const struct {
-		uint16_t limit;
-		uint64_t address;
-	} __attribute__((__packed__)) none = { 0, 0 };
-
 	if (acpi.reset_register && acpi.is_reset_port)
 		port_write((uint16_t)acpi.reset_register, 1, acpi.reset_value);
 	else if (acpi.reset_register)
 		register_write(acpi.reset_register, 1, acpi.reset_value);
-	__asm__ volatile("lidt %0; int3" ::"m"(none));
-	stop();
+	reset();
 }
