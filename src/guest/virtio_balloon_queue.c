@@ -78,7 +78,7 @@ static void free_queue(struct aero_virtio_balloon_guest *drv,
 	const struct aero_port *port = drv->balloon.config.port;
 	const struct aero_virtio_memory *memory = drv->config.memory;
 
-	if (queue->ring && queue->is_contiguous)
+	if (queue->ring && queue->ring_bytes)
 		memory->put(memory->ctx, queue->ring, queue->ring_bytes);
 	else if (queue->ring)
 		port->page_put(port->ctx, queue->ring);
@@ -93,73 +93,47 @@ void aero_vb_free_queues(struct aero_virtio_balloon_guest *drv)
 		free_queue(drv, &drv->queue[role]);
 }
 
-/* Memory of a ring in a page; kept from one start to the next. */
-static bool get_page(struct aero_virtio_balloon_guest *drv,
-		     struct aero_virtio_balloon_guest_queue *queue)
+/* Where the parts of a ring are, from its begin on. */
+struct layout {
+	size_t driver;
+	size_t device;
+	size_t slots;
+	size_t bytes;
+};
+
+/* A modern device: all in one page. A legacy one: as it knows it, our own record behind it. */
+static struct layout lay_out(const struct aero_virtio_balloon_guest *drv, size_t size)
+{
+	struct layout layout = { PAGE_DRIVER, PAGE_DEVICE, PAGE_SLOTS, 0 };
+	size_t rest = drv->config.transport->ring_align - 1;
+
+	if (!drv->config.transport->is_legacy)
+		return layout;
+	layout.driver = AERO_VIRTIO_SPLIT_DESC_BYTES(size);
+	layout.device = (layout.driver + AERO_VIRTIO_SPLIT_AVAIL_BYTES(size) + rest) & ~rest;
+	layout.slots = (layout.device + AERO_VIRTIO_SPLIT_USED_BYTES(size) + rest) & ~rest;
+	layout.bytes = layout.slots + size * sizeof(struct aero_virtio_guest_slot);
+	return layout;
+}
+
+/* Memory for a ring; kept from one start to the next. bytes 0: a page. */
+static bool get_ring(struct aero_virtio_balloon_guest *drv,
+		     struct aero_virtio_balloon_guest_queue *queue, size_t bytes)
 {
 	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_virtio_memory *memory = drv->config.memory;
 
-	if (queue->ring && !queue->is_contiguous)
+	if (queue->ring && queue->ring_bytes == bytes)
 		return true;
 	free_queue(drv, queue);
-	queue->ring = port->page_get(port->ctx);
-	queue->is_contiguous = false;
-	return queue->ring;
-}
-
-/* The ring of a modern device: all parts in one page. */
-static bool lay_out_page(struct aero_virtio_balloon_guest *drv,
-			 struct aero_virtio_balloon_guest_queue *queue,
-			 struct aero_virtio_guest_queue_config *config,
-			 struct aero_virtio_ring *ring)
-{
-	uint8_t *page;
-
-	if (!get_page(drv, queue))
-		return false;
-	page = queue->ring;
-	config->desc = page;
-	config->driver = page + PAGE_DRIVER;
-	config->device = page + PAGE_DEVICE;
-	config->slots = (void *)(page + PAGE_SLOTS);
-	ring->desc = aero_vb_gpa(drv, page);
-	ring->driver = ring->desc + PAGE_DRIVER;
-	ring->device = ring->desc + PAGE_DEVICE;
-	return true;
-}
-
-/* The ring of a legacy device: one area as the device knows it, our own record behind it. */
-static bool lay_out_area(struct aero_virtio_balloon_guest *drv,
-			 struct aero_virtio_balloon_guest_queue *queue,
-			 struct aero_virtio_guest_queue_config *config,
-			 struct aero_virtio_ring *ring)
-{
-	const struct aero_virtio_memory *memory = drv->config.memory;
-	size_t align = drv->config.transport->ring_align, size = config->size;
-	size_t driver = AERO_VIRTIO_SPLIT_DESC_BYTES(size);
-	size_t device = (driver + AERO_VIRTIO_SPLIT_AVAIL_BYTES(size) + align - 1) & ~(align - 1);
-	size_t slots = (device + AERO_VIRTIO_SPLIT_USED_BYTES(size) + align - 1) & ~(align - 1);
-	size_t bytes = slots + size * sizeof(struct aero_virtio_guest_slot);
-	uint8_t *area;
-
-	if (queue->ring && (!queue->is_contiguous || queue->ring_bytes != bytes))
-		free_queue(drv, queue);
-	if (!queue->ring)
-		queue->ring = memory->get(memory->ctx, bytes, &queue->ring_gpa);
-	if (!queue->ring)
-		return false;
-	queue->is_contiguous = true;
 	queue->ring_bytes = bytes;
-	area = queue->ring;
-	memset(area, 0, slots);
-	config->desc = area;
-	config->driver = area + driver;
-	config->device = area + device;
-	config->slots = (void *)(area + slots);
-	ring->desc = queue->ring_gpa;
-	ring->driver = ring->desc + driver;
-	ring->device = ring->desc + device;
-	return true;
+	if (bytes)
+		queue->ring = memory->get(memory->ctx, bytes, &queue->ring_gpa);
+	else
+		queue->ring = port->page_get(port->ctx);
+	if (queue->ring && !bytes)
+		queue->ring_gpa = aero_vb_gpa(drv, queue->ring);
+	return queue->ring;
 }
 
 /* How many entries: what is wanted, or what the device insists on. */
@@ -181,20 +155,28 @@ enum aero_status aero_vb_start_queue(struct aero_virtio_balloon_guest *drv, unsi
 	struct aero_virtio_guest_queue_config config = { 0 };
 	struct aero_virtio_ring ring = { 0 };
 	enum aero_status status;
-	bool is_laid_out;
+	struct layout layout;
+	uint8_t *at;
 
 	config.size = ring.size = choose_size(drv, size_of(drv, index), wanted);
 	if (!config.size)
 		return AERO_ENOENT;
+	layout = lay_out(drv, config.size);
+	if (!get_ring(drv, queue, layout.bytes))
+		return AERO_ENOMEM;
+	at = queue->ring;
 	config.is_packed = aero_vb_has(drv, TRANSPORT(RING_PACKED));
 	config.has_event_idx = aero_vb_has(drv, TRANSPORT(EVENT_IDX));
 	config.has_indirect = aero_vb_has(drv, TRANSPORT(INDIRECT_DESC));
 	config.is_in_order = aero_vb_has(drv, TRANSPORT(IN_ORDER));
 	config.is_big_endian = transport->is_legacy && AERO_HOST_BIG_ENDIAN;
-	is_laid_out = transport->is_legacy ? lay_out_area(drv, queue, &config, &ring)
-					   : lay_out_page(drv, queue, &config, &ring);
-	if (!is_laid_out)
-		return AERO_ENOMEM;
+	config.desc = at;
+	config.driver = at + layout.driver;
+	config.device = at + layout.device;
+	config.slots = (void *)(at + layout.slots);
+	ring.desc = queue->ring_gpa;
+	ring.driver = ring.desc + layout.driver;
+	ring.device = ring.desc + layout.device;
 	status = aero_virtio_guest_queue_start(&queue->queue, &config);
 	if (!status)
 		status = transport->queue_start(transport->ctx, index, &ring);

@@ -119,11 +119,10 @@ enum aero_virtio_balloon_guest_role {
 /* Private: a queue and its memory. */
 struct aero_virtio_balloon_guest_queue {
 	struct aero_virtio_guest_queue queue;
-	void *ring; /* a page of the port, or contiguous memory */
-	size_t ring_bytes;
+	void *ring;
+	size_t ring_bytes; /* of contiguous memory; 0: a page of the port */
 	aero_gpa ring_gpa;
 	uint8_t index;
-	bool is_contiguous;
 	bool is_there;
 };
 
