@@ -33,37 +33,57 @@ static uint32_t per_page(const struct aero_virtio_balloon_guest *drv)
 	return drv->request_pages > 1 ? 1 : PAGE_FRAMES / drv->request_frames;
 }
 
-bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv, unsigned int index)
+/* Numbers in the first page of a request. */
+static uint32_t first_room(const struct aero_virtio_balloon_guest *drv)
+{
+	return drv->request_pages > 1 ? PAGE_FRAMES - TABLE_BYTES / 4 : PAGE_FRAMES;
+}
+
+/* Memory for one more; some requests share a page, others have several. */
+static bool add_request(struct aero_virtio_balloon_guest *drv,
+			struct aero_virtio_balloon_guest_lane *lane)
 {
 	const struct aero_port *port = drv->balloon.config.port;
+	struct aero_virtio_balloon_guest_request *request = &lane->request[lane->count];
+	uint32_t i;
+
+	request->is_flying = false;
+	if (lane->count % per_page(drv)) {
+		request->part[0] = request[-1].part[0] +
+				   (size_t)drv->request_frames * AERO_VIRTIO_BALLOON_PFN_BYTES;
+		lane->count++;
+		return true;
+	}
+	for (i = 0; i < drv->request_pages; i++) {
+		request->part[i] = port->page_get(port->ctx);
+		if (request->part[i])
+			continue;
+		while (i--)
+			port->page_put(port->ctx, request->part[i]);
+		return false;
+	}
+	lane->count++;
+	return true;
+}
+
+bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv, unsigned int index)
+{
 	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[index];
 	uint32_t size = drv->queue[index].queue.config.size, most = drv->config.requests;
-	uint32_t share = per_page(drv), i;
+	uint32_t entries = aero_vb_has(drv, TRANSPORT(INDIRECT_DESC)) ? 1 : drv->request_pages;
 
-	if (!aero_vb_has(drv, TRANSPORT(INDIRECT_DESC)))
-		size /= drv->request_pages;
-	most = most < size ? most : size;
-	while (lane->count < most) {
-		struct aero_virtio_balloon_guest_request *request = &lane->request[lane->count];
-
-		if (lane->count % share)
-			request->part[0] =
-				request[-1].part[0] +
-				(size_t)drv->request_frames * AERO_VIRTIO_BALLOON_PFN_BYTES;
-		for (i = 0; !(lane->count % share) && i < drv->request_pages; i++) {
-			request->part[i] = port->page_get(port->ctx);
-			if (request->part[i])
-				continue;
-			while (i--)
-				port->page_put(port->ctx, request->part[i]);
-			return lane->count;
-		}
-		request->is_flying = false;
-		lane->count++;
+	lane->frames = drv->request_frames;
+	/* A ring that is smaller than a request makes that smaller. */
+	if (entries > size) {
+		entries = size;
+		lane->frames = first_room(drv) + (size - 1) * PAGE_FRAMES;
 	}
+	most = most < size / entries ? most : size / entries;
+	while (lane->count < most && add_request(drv, lane))
+		;
 	/* Of an earlier start there may be more. */
-	lane->usable = most;
-	return most;
+	lane->usable = lane->count < most ? lane->count : most;
+	return lane->usable;
 }
 
 void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv, unsigned int index)
@@ -89,13 +109,12 @@ static void open_part(struct writer *writer, uint8_t *const *part, uint32_t room
 }
 
 static void open_request(const struct aero_virtio_balloon_guest *drv,
-			 const struct aero_virtio_balloon_guest_request *request,
+			 const struct aero_virtio_balloon_guest_lane *lane, uint32_t number,
 			 struct writer *writer)
 {
-	writer->rest = drv->request_frames;
+	writer->rest = lane->frames;
 	writer->written = 0;
-	open_part(writer, request->part,
-		  drv->request_pages > 1 ? PAGE_FRAMES - TABLE_BYTES / 4 : PAGE_FRAMES);
+	open_part(writer, lane->request[number].part, first_room(drv));
 }
 
 /* Consecutive numbers, two at a time where the processor's order is the device's. */
@@ -208,8 +227,7 @@ static uint32_t cut(const struct aero_virtio_balloon_guest *drv,
 		    const struct aero_virtio_balloon_guest_request *request, uint32_t frames,
 		    struct aero_virtio_guest_buffer *out)
 {
-	uint32_t room = drv->request_pages > 1 ? PAGE_FRAMES - TABLE_BYTES / 4 : PAGE_FRAMES;
-	uint32_t count = 0;
+	uint32_t room = first_room(drv), count = 0;
 
 	while (frames) {
 		uint32_t part = frames < room ? frames : room;
@@ -282,7 +300,7 @@ static bool write_request(struct aero_virtio_balloon_guest *drv, unsigned int in
 	struct writer writer;
 	bool is_whole;
 
-	open_request(drv, &lane->request[request], &writer);
+	open_request(drv, lane, request, &writer);
 	is_whole = write_batch(drv, lane, &batch->list, &writer);
 	if (writer.written) {
 		lane->request[request].batch = is_told ? number : NO_BATCH;
@@ -453,7 +471,7 @@ static enum aero_status send_and_wait(struct aero_virtio_balloon_guest *drv, uns
 	struct writer writer;
 	uint16_t token;
 
-	open_request(drv, &lane->request[number], &writer);
+	open_request(drv, lane, number, &writer);
 	write_run(drv, &writer, frame, (uint64_t)1 << order);
 	lane->request[number].batch = NO_BATCH;
 	if (!give(drv, index, number, writer.written))
@@ -474,7 +492,8 @@ enum aero_status aero_vb_exchange(void *ctx, unsigned int order, aero_frame new_
 	enum aero_status status;
 
 	if (new_frame + ((uint64_t)1 << order) > FRAME_END ||
-	    (uint64_t)1 << order > drv->request_frames)
+	    (uint64_t)1 << order > drv->lane[INFLATE].frames ||
+	    (uint64_t)1 << order > drv->lane[DEFLATE].frames)
 		return AERO_ENOTSUP;
 	if (!drv->is_live || !aero_vb_is_idle(drv))
 		return AERO_EAGAIN;

@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "support/virtio_guest_frames.h"
+
 #define PAGES 256	 /* of the kernel's own, by default */
 #define POLL_NS 1000000	 /* of a kernel without interrupts, and of one that stops */
 #define STEPS_MAX 400000 /* at one moment: what takes more never ends */
@@ -201,33 +203,6 @@ static bool is_in_protocol(const struct virtio_pair *pair)
 	return pair->drv.is_live && !pair->drv.balloon.is_reset_required && !pair->virtio.is_gone;
 }
 
-/* In the sets of the balloon: those in flight in either direction as well. */
-static uint64_t frames_in_sets(const struct aero_balloon *balloon)
-{
-	uint64_t frames = 0;
-
-	for (unsigned int i = 0; i < balloon->pages.size_count; i++)
-		frames += aero_frame_set_count(&balloon->pages.size[i].lent)
-			  << balloon->pages.size[i].order;
-	return frames;
-}
-
-/* What the driver has of the kernel's besides: refused for this round, hinted, reported. */
-static uint64_t frames_beside(const struct aero_virtio_balloon_guest *drv)
-{
-	const struct aero_balloon *balloon = &drv->balloon;
-	uint64_t frames = aero_frame_set_count(&balloon->pool) << balloon->pages.size[0].order;
-
-	for (unsigned int i = 0; i < balloon->pages.size_count; i++)
-		frames += aero_frame_set_count(&balloon->refused[i])
-			  << balloon->pages.size[i].order;
-	frames += aero_frame_set_count(&drv->hint.held) << drv->hint.order;
-	frames += aero_frame_set_count(&drv->report.held) << drv->report.order;
-	if (drv->report_count && !drv->is_report_pushed)
-		frames += (uint64_t)drv->report_count << drv->report.order;
-	return frames;
-}
-
 /* Of the batches in flight, frames that the ledger has, and all of them. */
 static void count_flying(const struct virtio_pair *pair, uint64_t *out_held, uint64_t *out_all)
 {
@@ -285,9 +260,10 @@ static void compare_books(struct virtio_pair *pair)
 	if (!is_in_protocol(pair))
 		return;
 	count_flying(pair, &flying_held, &flying);
-	if (held - flying_held != frames_in_sets(balloon) - flying)
+	if (held - flying_held != virtio_guest_frames_lent(balloon) - flying)
 		virtio_pair_complain(pair, "lent and at rest, but not in the ledger",
-				     frames_in_sets(balloon) - flying, held - flying_held);
+				     virtio_guest_frames_lent(balloon) - flying,
+				     held - flying_held);
 	if (ledger != held &&
 	    (pair->drv.features & VIRTIO_PAIR_F(MUST_TELL_HOST) || !pair->drv.lane[1].flying))
 		virtio_pair_complain(pair, "in the ledger, but not lent", ledger, held);
@@ -297,7 +273,7 @@ static void compare_books(struct virtio_pair *pair)
 static bool check_sums(struct virtio_pair *pair)
 {
 	const struct aero_balloon *balloon = &pair->drv.balloon;
-	uint64_t has = frames_in_sets(balloon) + frames_beside(&pair->drv);
+	uint64_t has = virtio_guest_frames_lent(balloon) + virtio_guest_frames_beside(&pair->drv);
 	uint64_t gave = sim_port_lent_frames(&pair->sim) - pair->outside_frames;
 	uint64_t marked = aero_balloon_frames(balloon);
 

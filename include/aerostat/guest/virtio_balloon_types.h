@@ -137,6 +137,7 @@ struct aero_virtio_balloon_guest_request {
 struct aero_virtio_balloon_guest_lane {
 	uint32_t count;	 /* of requests that have memory */
 	uint32_t usable; /* of those, with the rings of this start */
+	uint32_t frames; /* in one, likewise */
 	uint32_t flying; /* of those */
 	uint32_t next;	 /* where a free one is looked for */
 	uint32_t waiting_count;
