@@ -277,6 +277,15 @@ enum aero_status aero_virtio_balloon_guest_reclaim(struct aero_virtio_balloon_gu
 	return freed ? AERO_OK : status;
 }
 
+/* Nothing is left with the device; what it need not be asked for is not waited for. */
+static bool is_empty(const struct aero_virtio_balloon_guest *drv)
+{
+	const struct aero_virtio_balloon_guest_lane *in = &drv->lane[INFLATE];
+
+	return !aero_pages_frames(&drv->balloon.pages) && !in->flying && !in->waiting_count &&
+	       !drv->actual;
+}
+
 /* Frames go back as if the target were 0, until that is done or makes no progress. */
 static bool is_drained(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 {
@@ -289,8 +298,7 @@ static bool is_drained(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 	if (balloon->is_started && balloon->stall != AERO_STALL_SILENT)
 		aero_virtio_balloon_guest_step(drv, now_ns);
 	return !balloon->is_started || balloon->is_reset_required ||
-	       balloon->stall == AERO_STALL_SILENT ||
-	       (!aero_pages_frames(&balloon->pages) && aero_vb_is_idle(drv) && !drv->actual);
+	       balloon->stall == AERO_STALL_SILENT || is_empty(drv);
 }
 
 /* Free blocks that are out are the kernel's again; false: there are more. */

@@ -33,43 +33,52 @@ static uint32_t size_of(const struct aero_virtio_balloon_guest *drv, unsigned in
 	return transport->queue_size(transport->ctx, index);
 }
 
-/* Without holes: each role takes the next index. */
-static void number_compactly(uint64_t features, uint8_t index[AERO_VIRTIO_BALLOON_GUEST_QUEUES])
+/* By the specification, or without holes: each role takes the next index. */
+static void number(bool is_spec, uint64_t features, uint8_t index[AERO_VIRTIO_BALLOON_GUEST_QUEUES])
 {
 	uint8_t next = 0;
 	unsigned int role;
 
-	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
-		index[role] = has_role(features, role) ? next++ : 0xff;
+	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++) {
+		index[role] = is_spec ? (uint8_t)role : next;
+		next += has_role(features, role);
+	}
+}
+
+/* Whether the device has a queue for each of these features. */
+static bool is_complete(const struct aero_virtio_balloon_guest *drv, uint64_t features,
+			const uint8_t index[AERO_VIRTIO_BALLOON_GUEST_QUEUES])
+{
+	unsigned int role;
+
+	for (role = STATS; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
+		if (has_role(features, role) && !size_of(drv, index[role]))
+			return false;
+	return true;
 }
 
 /*
- * A device that numbers without holes has fewer queues than the specification's highest number.
- * It may count what it offers, as most do, or what was accepted.
+ * No device says how it numbers: what it has at an index tells. It may have queues for all that it
+ * offers, or for what was accepted. Closed up over what it offers is how most do it; a feature that
+ * was declined leaves its index there, so that this comes before a look at what was accepted.
  */
 void aero_vb_number_queues(struct aero_virtio_balloon_guest *drv, uint64_t offered,
 			   uint8_t index[AERO_VIRTIO_BALLOON_GUEST_QUEUES])
 {
-	enum aero_virtio_balloon_numbering numbering = drv->config.numbering;
-	unsigned int role;
-	bool is_spec = true;
+	unsigned int i;
 
-	for (role = STATS; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
-		if (has_role(drv->features, role) && !size_of(drv, role))
-			is_spec = false;
-	if (numbering != AERO_VIRTIO_BALLOON_NUMBERING_AUTO)
-		is_spec = numbering == AERO_VIRTIO_BALLOON_NUMBERING_SPEC;
-	drv->is_compact = !is_spec;
-	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
-		index[role] = (uint8_t)role;
-	if (is_spec)
+	drv->is_compact = drv->config.numbering == AERO_VIRTIO_BALLOON_NUMBERING_COMPACT;
+	number(!drv->is_compact, drv->features, index);
+	if (drv->config.numbering != AERO_VIRTIO_BALLOON_NUMBERING_AUTO)
 		return;
-	number_compactly(numbering ? drv->features : offered, index);
-	for (role = STATS; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
-		if (has_role(drv->features, role) && !size_of(drv, index[role])) {
-			number_compactly(drv->features, index);
+	for (i = 0; i < 4; i++) {
+		uint64_t features = i < 2 ? offered : drv->features;
+
+		drv->is_compact = i % 2;
+		number(!drv->is_compact, features, index);
+		if (is_complete(drv, features, index))
 			return;
-		}
+	}
 }
 
 static void free_queue(struct aero_virtio_balloon_guest *drv,
