@@ -54,7 +54,7 @@ static void enlist(struct buddy *buddy, uint32_t index, unsigned int order)
 	buddy->has |= 1u << order;
 }
 
-/* A chunk that is whole now. With its other half it makes a pair, for which the first one stands. */
+/* A chunk that is whole now. With its other half it makes a pair; the first stands for both. */
 static void enlist_whole(struct buddy *buddy, uint32_t index)
 {
 	uint32_t other = index ^ 1;

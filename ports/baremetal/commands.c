@@ -114,6 +114,13 @@ static bool do_drop(const char *argument, struct text *answer)
 	return do_memory(argument, answer);
 }
 
+static bool do_panic(const char *argument, struct text *answer)
+{
+	(void)argument;
+	(void)answer;
+	panic("as was asked for");
+}
+
 static bool do_validate(const char *argument, struct text *answer)
 {
 	const char *wrong = buddy_validate(&memory.buddy);
@@ -173,6 +180,7 @@ static const struct {
 	{ "pressure", do_pressure },  { "driver", command_driver },
 	{ "load", command_load },     { "unload", command_unload },
 	{ "report", command_report }, { "counters", command_counters },
+	{ "panic", do_panic },	      { "lent", command_lent },
 	{ "stall", command_stall },   { "time", command_time },
 };
 

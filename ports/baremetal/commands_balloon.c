@@ -105,6 +105,21 @@ bool command_counters(const char *argument, struct text *answer)
 	return true;
 }
 
+bool command_lent(const char *argument, struct text *answer)
+{
+	struct aero_range run = { 0, 0 };
+	uint64_t from;
+
+	if (!text_read_number(&argument, &from)) {
+		text_add(answer, "not a frame");
+		return false;
+	}
+	port_marked_run(from, &run);
+	text_add_pair(answer, "first", run.first);
+	text_add_pair(answer, " count", run.count);
+	return true;
+}
+
 /* The number, and behind it the words, in which blanks are no separators. */
 bool command_stall(const char *argument, struct text *answer)
 {

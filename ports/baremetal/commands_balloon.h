@@ -13,6 +13,7 @@ bool command_load(const char *argument, struct text *answer);
 bool command_unload(const char *argument, struct text *answer);
 bool command_report(const char *argument, struct text *answer);
 bool command_counters(const char *argument, struct text *answer);
+bool command_lent(const char *argument, struct text *answer);
 bool command_stall(const char *argument, struct text *answer);
 bool command_time(const char *argument, struct text *answer);
 

@@ -90,7 +90,7 @@ static void say(struct aero_memory_stats *stats, enum aero_memory_stat which, ui
 	stats->known |= 1u << which;
 }
 
-/* What this kernel cannot know is left out: it has no faults, no disk and no reclaim by scanning. */
+/* What this kernel cannot know is left out: it has no faults, no disk, no reclaim by scanning. */
 static void tell_stats(void *ctx, struct aero_memory_stats *out_stats)
 {
 	uint64_t free = memory.buddy.free_frames << AERO_FRAME_SHIFT;
@@ -121,6 +121,11 @@ static void set_offline(void *ctx, unsigned int order, const aero_frame *frames,
 uint64_t port_marked_frames(void)
 {
 	return marks.count;
+}
+
+bool port_marked_run(aero_frame from, struct aero_range *out_run)
+{
+	return frame_bits_next(&marks, from, out_run);
 }
 
 void port_init(const struct port_options *options, struct memory_map *map)

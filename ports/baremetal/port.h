@@ -18,7 +18,8 @@ void port_init(const struct port_options *options, struct memory_map *map);
 
 extern struct aero_port port;
 
-/* Frames that are marked as gone, where there are marks. */
+/* Frames that are marked as gone, where there are marks, and the first run of them from one on. */
 uint64_t port_marked_frames(void);
+bool port_marked_run(aero_frame from, struct aero_range *out_run);
 
 #endif

@@ -10,6 +10,7 @@
 #include "fdt_machine.h"
 #include "lines.h"
 #include "plic.h"
+#include "registers.h"
 #include "text.h"
 
 #define SBI_TIME 0x54494d45ul
@@ -17,6 +18,9 @@
 #define SBI_RESET_OFF 0ul
 #define SBI_RESET_COLD 1ul
 #define SBI_RESET_FAILURE 1ul
+
+/* SiFive's test finisher, which QEMU has too: a failure with a code, 1. */
+#define FINISHER_FAILED 0x13333u
 
 #define STATUS_INTERRUPTS 0x2ul /* sstatus.SIE */
 #define CAUSE_INTERRUPT (1ul << 63)
@@ -33,6 +37,7 @@ uint64_t boot_processor;
 
 static uint64_t ns_per_count; /* in 2^-32 */
 static uint64_t hz;
+static uint64_t finisher; /* 0: there is none */
 
 void trap(uint64_t cause, uint64_t at, uint64_t address);
 
@@ -44,6 +49,15 @@ static void call_firmware(uint64_t extension, uint64_t first, uint64_t second)
 	register uint64_t a7 __asm__("a7") = extension;
 
 	__asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a6), "r"(a7) : "memory");
+}
+
+static void read_finisher(const struct fdt *fdt)
+{
+	struct fdt_node node;
+	uint64_t bytes;
+
+	if (fdt_find(fdt, "sifive,test0", &node) || fdt_find(fdt, "sifive,test1", &node))
+		fdt_reg(fdt, &node, 0, &finisher, &bytes);
 }
 
 static void read_clock(const struct fdt *fdt)
@@ -67,6 +81,7 @@ void arch_discover(struct machine *out_machine, uintptr_t boot_data)
 		arch_power_off(true);
 	fdt_machine_read_uart(&fdt, out_machine);
 	console_start(&out_machine->uart);
+	read_finisher(&fdt);
 	read_clock(&fdt);
 	if (!plic_find(&fdt, boot_processor))
 		panic("there is no interrupt controller that is known");
@@ -169,6 +184,9 @@ void arch_irq_enable(void)
 
 void arch_power_off(bool has_failed)
 {
+	/* The firmware knows of failures, but hands no code on. */
+	if (has_failed && finisher)
+		register_write(finisher, 4, FINISHER_FAILED);
 	call_firmware(SBI_RESET, SBI_RESET_OFF, has_failed ? SBI_RESET_FAILURE : 0);
 	for (;;)
 		__asm__ volatile("wfi");
