@@ -167,7 +167,7 @@ enum aero_status aero_virtio_guest_queue_give(struct aero_virtio_guest_queue *qu
 		return AERO_ESTATE;
 	if (!measure(chain, &writable))
 		return AERO_EINVAL;
-	if (entries > 1 && chain->table && queue->config.has_indirect) {
+	if (chain->table && queue->config.has_indirect) {
 		entries = 1;
 		if (((uintptr_t)chain->table | chain->table_gpa) &
 		    (AERO_VIRTIO_SPLIT_DESC_ALIGN - 1))

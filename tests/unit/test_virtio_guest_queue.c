@@ -389,33 +389,133 @@ static void test_give_table_misaligned_einval(void **state)
 	virtio_guest_rig_close(&rig);
 }
 
+/* Two chains are in flight: of slots 0 and 1, and of 2, 3 and 4; packed: 0 and 1. */
+static bool break_record(struct aero_virtio_guest_queue *queue, int defect)
+{
+	struct aero_virtio_guest_slot *slots = queue->config.slots;
+	uint16_t size = (uint16_t)queue->config.size;
+
+	switch (defect) {
+	case 0:
+		queue->free_entries++;
+		return true;
+	case 1:
+		queue->in_flight--;
+		return true;
+	case 2:
+		queue->free_head = 0;
+		return true;
+	case 3:
+		queue->free_head = size;
+		return true;
+	case 4:
+		queue->has_batch = true;
+		queue->batch_last = size - 1;
+		return true;
+	case 5:
+		queue->has_batch = true;
+		queue->batch_len = 17; /* of 16 */
+		queue->batch_last = queue->config.is_in_order ? 0 : size - 1;
+		return true;
+	case 6:
+		slots[0].entries++;
+		return true;
+	case 7:
+		slots[0].entries--;
+		return true;
+	case 8:
+		slots[queue->free_head].next = queue->free_head;
+		return true;
+	case 9:
+		slots[queue->free_head].next = size;
+		return true;
+	case 10:
+		slots[queue->free_head].next = 0;
+		return true;
+	case 11:
+		slots[0].last++;
+		return true;
+	case 12:
+		slots[queue->config.is_packed ? 1 : 2].last = 0;
+		return true;
+	case 13:
+		slots[size - 1].entries = 1;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What only some formats have. */
+static bool break_format(struct aero_virtio_guest_queue *queue, int defect)
+{
+	struct aero_virtio_guest_slot *slots = queue->config.slots;
+
+	switch (defect) {
+	case 0:
+		queue->used++;
+		return queue->config.is_packed;
+	case 1:
+		queue->avail++;
+		return queue->config.is_packed;
+	case 2:
+		queue->avail_wrap = !queue->avail_wrap;
+		return queue->config.is_packed;
+	case 3:
+		queue->used = (uint16_t)(queue->used + queue->config.size);
+		return queue->config.is_packed;
+	case 4:
+		queue->order_head++;
+		return queue->config.is_in_order;
+	case 5:
+		slots[0].next = 2;
+		return queue->config.is_in_order || !queue->config.is_packed;
+	case 6:
+		slots[3].next = (uint16_t)queue->config.size;
+		return !queue->config.is_packed;
+	case 7:
+		slots[3].next = 1; /* of the other chain */
+		return !queue->config.is_packed;
+	default:
+		return false;
+	}
+}
+
 /* Each invariant broken by hand is seen. */
 static void test_validate_broken_record_ebug(void **state)
 {
 	struct virtio_guest_rig rig;
-	struct aero_virtio_guest_slot *slots;
-	struct aero_virtio_guest_queue good;
+	struct aero_virtio_guest_queue queue;
+	struct aero_virtio_guest_slot slots[16];
 
 	virtio_guest_rig_open(&rig, virtio_guest_rig_ring(state));
-	virtio_guest_rig_give(&rig, 0, 2, 1);
+	virtio_guest_rig_give(&rig, 0, 2, 0);
 	virtio_guest_rig_give(&rig, 1, 3, 0);
-	slots = rig.ring.slots;
-	good = rig.queue;
-	for (int defect = 0; defect < 7; defect++) {
-		uint16_t entries = slots[0].entries;
-
-		rig.queue.free_entries += defect == 0;
-		rig.queue.in_flight -= defect == 1;
-		rig.queue.free_head = (uint16_t)(defect == 2 ? 0 : good.free_head);
-		rig.queue.has_batch = defect == 3;
-		rig.queue.batch_last = (uint16_t)(rig.ring.size - 1);
-		slots[0].entries = (uint16_t)(entries + (defect == 4) - (defect == 5));
-		rig.queue.free_head = (uint16_t)(defect == 6 ? rig.ring.size : rig.queue.free_head);
-		assert_int_equal(aero_virtio_guest_queue_validate(&rig.queue), AERO_EBUG);
-		slots[0].entries = entries;
-		rig.queue = good;
-		assert_int_equal(aero_virtio_guest_queue_validate(&rig.queue), AERO_OK);
+	rig.ring.slots[0].writable = 16;
+	assert_true(rig.ring.size <= TEST_ARRAY_SIZE(slots));
+	for (int defect = 0; defect < 22; defect++) {
+		queue = rig.queue;
+		queue.config.slots = slots;
+		memcpy(slots, rig.ring.slots, rig.ring.size * sizeof(slots[0]));
+		assert_int_equal(aero_virtio_guest_queue_validate(&queue), AERO_OK);
+		if (defect < 14 ? break_record(&queue, defect) : break_format(&queue, defect - 14))
+			assert_int_equal(aero_virtio_guest_queue_validate(&queue), AERO_EBUG);
 	}
+	virtio_guest_rig_close(&rig);
+}
+
+static void test_validate_stopped_lost_chain_ebug(void **state)
+{
+	struct virtio_guest_rig rig;
+	uint16_t token;
+
+	virtio_guest_rig_open(&rig, virtio_guest_rig_ring(state));
+	virtio_guest_rig_give(&rig, 0, 2, 0);
+	virtio_guest_rig_give(&rig, 1, 3, 0);
+	assert_true(aero_virtio_guest_queue_stop(&rig.queue, &token));
+	assert_int_equal(aero_virtio_guest_queue_validate(&rig.queue), AERO_OK);
+	rig.queue.in_flight++;
+	assert_int_equal(aero_virtio_guest_queue_validate(&rig.queue), AERO_EBUG);
 	virtio_guest_rig_close(&rig);
 }
 
@@ -434,6 +534,7 @@ int main(void)
 		cmocka_unit_test(test_give_longest_table_in_a_full_ring),
 		cmocka_unit_test(test_give_table_misaligned_einval),
 		cmocka_unit_test(test_validate_broken_record_ebug),
+		cmocka_unit_test(test_validate_stopped_lost_chain_ebug),
 	};
 	static const struct CMUnitTest once[] = {
 		cmocka_unit_test(test_start_size_not_allowed_einval),
