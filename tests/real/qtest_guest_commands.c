@@ -178,6 +178,14 @@ static json_t *do_stop(struct guest *guest, char **words)
 	return leave(guest, aero_virtio_balloon_guest_stop);
 }
 
+/* The kernel stands still, as one whose machine is being reset. */
+static json_t *do_pause(struct guest *guest, char **words)
+{
+	(void)words;
+	guest->is_stopped = true;
+	return done();
+}
+
 static json_t *do_reboot(struct guest *guest, char **words)
 {
 	const char *problem = guest_reboot(guest);
@@ -255,11 +263,11 @@ static const struct {
 	const char *name;
 	json_t *(*command)(struct guest *guest, char **words);
 } commands[] = {
-	{ "mark", do_mark },	   { "check", do_check },     { "report", do_report },
-	{ "reclaim", do_reclaim }, { "suspend", do_suspend }, { "resume", do_resume },
-	{ "stop", do_stop },	   { "reboot", do_reboot },   { "reporting", do_reporting },
-	{ "pin", do_pin },	   { "unpin", do_unpin },     { "memory", do_memory },
-	{ "quit", do_quit },
+	{ "mark", do_mark },	       { "check", do_check },	  { "report", do_report },
+	{ "reclaim", do_reclaim },     { "suspend", do_suspend }, { "resume", do_resume },
+	{ "stop", do_stop },	       { "reboot", do_reboot },	  { "pause", do_pause },
+	{ "reporting", do_reporting }, { "pin", do_pin },	  { "unpin", do_unpin },
+	{ "memory", do_memory },       { "quit", do_quit },
 };
 
 json_t *guest_command(struct guest *guest, char *line)
