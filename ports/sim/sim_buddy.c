@@ -437,7 +437,16 @@ void sim_buddy_take(struct sim_buddy *buddy, aero_frame frame)
 	}
 }
 
-void sim_buddy_split(struct sim_buddy *buddy, unsigned int order, aero_frame first)
+/* Marks a part of what was a block, in the leaf that it has now. */
+static void mark_part(struct sim_buddy *buddy, enum sim_mark mark, aero_frame first, uint64_t count,
+		      bool is_set)
+{
+	fill(leaf_at(buddy, first)->mark[mark], place_of(first), (size_t)count, is_set);
+	buddy->marked_frames[mark] += is_set ? count : 0;
+}
+
+void sim_buddy_split(struct sim_buddy *buddy, unsigned int order, aero_frame first,
+		     unsigned int into)
 {
 	uint64_t count = 1ull << order;
 	bool marks[SIM_MARKS];
@@ -449,13 +458,14 @@ void sim_buddy_split(struct sim_buddy *buddy, unsigned int order, aero_frame fir
 	}
 	sim_buddy_unlend(buddy, order, first);
 	while (count) {
-		uint64_t here = count < PLACES ? count : PLACES;
-		unsigned int place = place_of(first);
+		uint64_t here = into >= HEIGHT || count < PLACES ? 1ull << into : PLACES;
 
-		set_lent(buddy, 0, first, (size_t)here);
+		set_lent(buddy, into, first, (size_t)(here >> into));
 		for (unsigned int i = 0; i < SIM_MARKS; i++) {
-			fill(leaf_at(buddy, first)->mark[i], place, (size_t)here, marks[i]);
-			buddy->marked_frames[i] += marks[i] ? here : 0;
+			if (into < HEIGHT)
+				mark_part(buddy, (enum sim_mark)i, first, here, marks[i]);
+			else if (marks[i])
+				sim_buddy_set_mark(buddy, (enum sim_mark)i, into, first, true);
 		}
 		first += here;
 		count -= here;

@@ -81,8 +81,9 @@ void sim_buddy_free(struct sim_buddy *buddy, aero_frame first, uint64_t count);
 /* Takes one free frame for the kernel. */
 void sim_buddy_take(struct sim_buddy *buddy, aero_frame frame);
 
-/* A lent block becomes lent frames, with its marks. */
-void sim_buddy_split(struct sim_buddy *buddy, unsigned int order, aero_frame first);
+/* A lent block becomes lent blocks of a smaller order, with its marks. */
+void sim_buddy_split(struct sim_buddy *buddy, unsigned int order, aero_frame first,
+		     unsigned int into);
 
 /* Marks of lent blocks. */
 bool sim_buddy_has_mark(const struct sim_buddy *buddy, enum sim_mark mark, aero_frame frame);

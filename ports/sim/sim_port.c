@@ -85,15 +85,23 @@ static bool is_pending(const struct sim_port *sim, aero_frame frame)
 	return false;
 }
 
+/* The kernel's page: the lowest of the orders. */
+static unsigned int page_order(const struct sim_port *sim)
+{
+	return (unsigned int)__builtin_ctz(sim->config.orders);
+}
+
 void sim_port_split_for(struct sim_port *sim, unsigned int order, aero_frame first)
 {
+	unsigned int page = page_order(sim);
 	int whole;
 
-	if (order || sim->port.split)
+	if (order != page || sim->port.split)
 		return;
 	whole = sim_buddy_lent_order(&sim->buddy, first);
-	if (whole > 0)
-		sim_buddy_split(&sim->buddy, (unsigned int)whole, first & ~((1ull << whole) - 1));
+	if (whole > (int)page)
+		sim_buddy_split(&sim->buddy, (unsigned int)whole, first & ~((1ull << whole) - 1),
+				page);
 }
 
 /* Whether a block of ours is meant; if not, that is noted. */
@@ -166,10 +174,10 @@ static void split(void *ctx, unsigned int order, aero_frame first)
 
 	enter(sim, SIM_PORT_SPLIT, "split() with the lock held");
 	sim->counters.splits++;
-	if (!order)
-		sim_port_violate(sim, "split() of a single frame", first);
+	if (order <= page_order(sim))
+		sim_port_violate(sim, "split() of a single page", first);
 	else if (is_ours(sim, order, first, "split()"))
-		sim_buddy_split(&sim->buddy, order, first);
+		sim_buddy_split(&sim->buddy, order, first, page_order(sim));
 }
 
 struct frame_list {

@@ -195,7 +195,7 @@ static void test_split_of_a_single_frame(void **state)
 	(void)state;
 	begin(&rig, MEMBERS_ALL);
 	rig.port->split(rig.port->ctx, 0, rig.frame);
-	expect(&rig, "split() of a single frame: 0x200", BLOCK + 1);
+	expect(&rig, "split() of a single page: 0x200", BLOCK + 1);
 }
 
 static void test_split_of_what_is_not_lent(void **state)
