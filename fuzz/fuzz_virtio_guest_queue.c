@@ -120,7 +120,7 @@ static enum aero_status model_check(struct state *st, uint32_t id, uint32_t len)
 		st->fault = AERO_VIRTIO_GUEST_QUEUE_FAULT_ID;
 	else if (!st->flight[id].entries)
 		st->fault = AERO_VIRTIO_GUEST_QUEUE_FAULT_TWICE;
-	else if (len > st->flight[id].writable)
+	else if (len > st->flight[id].writable && !st->ring.is_length_ignored)
 		st->fault = AERO_VIRTIO_GUEST_QUEUE_FAULT_LENGTH;
 	return st->fault ? AERO_EPROTO : AERO_OK;
 }
@@ -164,7 +164,7 @@ static enum aero_status model_take(struct state *st, struct aero_virtio_guest_us
 		if (status != AERO_OK)
 			return status;
 		place = place_in_order(st, id);
-		st->batch_len = len;
+		st->batch_len = len < st->flight[id].writable ? len : st->flight[id].writable;
 		st->batch = st->ring.is_in_order ? place + 1 : 1;
 	}
 	if (st->ring.is_in_order)
@@ -447,8 +447,8 @@ static void (*const operations[])(struct state *st) = {
 };
 
 /*
- * flags: 1 packed, 2 event index, 4 indirect, 8 big-endian, 16 in order. The size: packed as it is,
- * split the logarithm of it.
+ * flags: 1 packed, 2 event index, 4 indirect, 8 big-endian, 16 in order, 32 lengths ignored. The
+ * size: packed as it is, split the logarithm of it.
  */
 static void start_ring(struct state *st)
 {
@@ -460,6 +460,7 @@ static void start_ring(struct state *st)
 	st->ring.has_indirect = flags & 4;
 	st->ring.is_big_endian = flags & 8 && !st->ring.is_packed;
 	st->ring.is_in_order = flags & 16;
+	st->ring.is_length_ignored = flags & 32;
 	st->ring.size = st->ring.is_packed ? 1 + size % SIZE_MAX_TRIED : 1u << (size & 7);
 	size = st->ring.size;
 	st->bytes[0] = (size_t)16 * size;

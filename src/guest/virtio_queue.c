@@ -195,13 +195,15 @@ bool aero_virtio_guest_queue_kick_needed(struct aero_virtio_guest_queue *queue)
 
 /* Whether a used entry is of a chain in flight: its id is the slot of the head then. */
 static bool is_entry_valid(struct aero_virtio_guest_queue *queue,
-			   const struct aero_virtio_guest_entry *entry)
+			   struct aero_virtio_guest_entry *entry)
 {
 	enum aero_virtio_guest_queue_fault fault = AERO_VIRTIO_GUEST_QUEUE_FAULT_ID;
 
 	if (aero_likely(entry->id < queue->config.size)) {
 		const struct aero_virtio_guest_slot *slot = &queue->config.slots[entry->id];
 
+		if (queue->config.is_length_ignored && entry->len > slot->writable)
+			entry->len = slot->writable;
 		if (aero_likely(slot->entries && entry->len <= slot->writable))
 			return true;
 		fault = slot->entries ? AERO_VIRTIO_GUEST_QUEUE_FAULT_LENGTH

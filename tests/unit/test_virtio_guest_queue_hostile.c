@@ -132,6 +132,33 @@ static void test_length_of_a_readable_chain(void **state)
 	virtio_guest_rig_close(&rig);
 }
 
+/* Who does not believe lengths is told of what was writable at most; ids are checked all the same. */
+static void test_length_ignored_is_cut(void **state)
+{
+	struct aero_virtio_guest_queue_config ring = *virtio_guest_rig_ring(state);
+	void *ignoring = &ring;
+	struct virtio_device_chain chains[3];
+	struct virtio_guest_rig rig;
+
+	ring.is_length_ignored = true;
+	open_with_three(&rig, &ignoring, chains);
+	virtio_device_push(&rig.dev, &chains[0], 0xffffffff);
+	virtio_device_push(&rig.dev, &chains[1], 33);
+	virtio_guest_rig_take(&rig, 10, 0);
+	virtio_guest_rig_take(&rig, 11, 32);
+	virtio_guest_rig_give(&rig, 13, 2, 1);
+	chains[1] = virtio_guest_rig_pop(&rig);
+	virtio_device_push(&rig.dev, &chains[2], 7);
+	virtio_device_push(&rig.dev, &chains[1], 31);
+	virtio_guest_rig_take(&rig, 12, 0);
+	virtio_guest_rig_take(&rig, 13, 31);
+	virtio_guest_rig_give(&rig, 14, 1, 0);
+	chains[0] = virtio_guest_rig_pop(&rig);
+	virtio_device_put_used(&rig.dev, (chains[0].id + 1u) % ring.size, 0);
+	virtio_guest_rig_expect_fault(&rig, AERO_VIRTIO_GUEST_QUEUE_FAULT_TWICE, 1);
+	virtio_guest_rig_close(&rig);
+}
+
 /* A batch whose last chain is said to be longer than it is: none of it comes back. */
 static void test_length_of_a_batch(void **state)
 {
@@ -246,6 +273,7 @@ int main(void)
 		cmocka_unit_test(test_completed_twice_by_a_batch),
 		cmocka_unit_test(test_length_above_writable),
 		cmocka_unit_test(test_length_of_a_readable_chain),
+		cmocka_unit_test(test_length_ignored_is_cut),
 		cmocka_unit_test(test_length_of_a_batch),
 		cmocka_unit_test(test_index_jumps),
 		cmocka_unit_test(test_index_taken_back),

@@ -46,6 +46,11 @@ struct aero_virtio_guest_queue_config {
 	bool has_indirect;  /* INDIRECT_DESC negotiated */
 	bool is_in_order;   /* IN_ORDER negotiated */
 	bool is_big_endian; /* a legacy device of a big-endian guest; else little-endian */
+	/*
+	 * Lengths that come back mean nothing: old devices say there how much they have read. More
+	 * than was writable is then cut to that, instead of breaking the queue.
+	 */
+	bool is_length_ignored;
 	/* The parts of the ring, as the driver reaches them; aligned as the format wants. */
 	void *desc;   /* split: descriptor table; packed: the ring */
 	void *driver; /* split: available ring; packed: driver area */
