@@ -4,7 +4,7 @@
 
 /*
  * Asking a test guest to do something: one command a line, one answer a line, numbered. The other
- * end is guest_init.sh.
+ * end is guest_init.sh, or ports/baremetal, whose commands.h says where it differs.
  *
  *     guest: AEROSTAT ready kernel=6.1.176 driver=bound features=... total=... free=... ...
  *     host:  7 dirty 402653184

@@ -9,8 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PANIC "Kernel panic"
-
 /* Descriptors of the program that are made here. */
 enum guest_fd {
 	GUEST_NULL,
@@ -35,14 +33,20 @@ static void tell(struct aero_guest_process *process, enum aero_status status, co
 		aero_error_set(&process->story, status, "%s; it has said nothing", text);
 }
 
+/* As Linux says it, within a line, and as ports/baremetal does. */
+static bool is_panic(const char *line)
+{
+	return strstr(line, "Kernel panic") || strncmp(line, "panic: ", strlen("panic: ")) == 0;
+}
+
 /* Keeps the line that tells most: a panic before a refused device before the last line. */
 static void keep_hint(struct aero_guest_process *process, const char *line)
 {
-	bool is_panic = strstr(line, PANIC);
+	bool has_panicked = is_panic(line);
 
-	if (line[0] == '\0' || (process->is_hint_final && !is_panic))
+	if (line[0] == '\0' || (process->is_hint_final && !has_panicked))
 		return;
-	process->is_hint_final = is_panic || process->config.is_telling(line);
+	process->is_hint_final = has_panicked || process->config.is_telling(line);
 	snprintf(process->hint, sizeof(process->hint), "%s", line);
 }
 
@@ -119,7 +123,7 @@ static void describe_status(struct aero_guest_process *process, int wait_status)
 		snprintf(text, sizeof(text), "the guest ended with exit status %d",
 			 WEXITSTATUS(wait_status));
 		tell(process, AERO_EGONE, text);
-	} else if (strstr(process->hint, PANIC)) {
+	} else if (is_panic(process->hint)) {
 		/* A machine that does not reboot ends as if it were powered off. */
 		tell(process, AERO_EGONE, "the guest has panicked");
 	} else if (process->story.status == AERO_OK) {

@@ -81,7 +81,7 @@ static const char help[] =
 	"  --balloon SIZE     how much to take, also in % of the memory (50%)\n"
 	"  --dirty SIZE       how much the guest dirties first (three quarters of its memory)\n"
 	"  --kernel FILE      another kernel\n"
-	"  --modules DIR      its modules, if it is a Linux\n"
+	"  --modules DIR      its modules (Linux)\n"
 	"  --append TEXT      more kernel parameters\n"
 	"  --cpus one|all     guest and device on one processor (uml: faster), or any (others)\n"
 	"  --hold S           rest at the target (1 on a terminal, else 0)\n"
@@ -102,7 +102,7 @@ static const char help[] =
 	"  --capabilities LIST  the most to grant, of basic, batched, batched_2m,\n"
 	"                     signalled_wakeup, 64_bit_target (all)\n"
 	"\n"
-	"The other guests have the device that QEMU brings, led over QMP; two of them can be put\n"
+	"With linux and baremetal the device is QEMU's own, led over QMP; so the two can be put\n"
 	"side by side. It keeps no account of frames, so less can be shown; it discards page by\n"
 	"page, before it answers the guest. Linux is booted with init_on_alloc=0: Debian's kernel\n"
 	"zeroes each page it gives away, which is not the driver's work.\n"
@@ -375,7 +375,9 @@ static void print_help(void)
 
 	fputs(help, stdout);
 	for (i = 0; run_kinds[i]; i++)
-		printf("  %-17s  %s\n", run_kinds[i]->name, run_kinds[i]->title);
+		printf("  %-17s  %s\n",
+		       run_kinds[i]->alias ? run_kinds[i]->alias : run_kinds[i]->name,
+		       run_kinds[i]->title);
 }
 
 static int read_arguments(int argc, char **argv, struct request *request, bool *out_is_help)

@@ -74,6 +74,7 @@ struct run_result {
 	uint64_t actual_bytes; /* when inflated */
 	/* The device is ours and knows the frames; else what it alone can tell is not known. */
 	bool has_ledger;
+	bool has_requests;     /* without one the driver's own count of them is known */
 	uint64_t ledger_bytes; /* when inflated: frames in the ledger, in bytes */
 	uint64_t resident_before_bytes;
 	uint64_t resident_inflated_bytes;

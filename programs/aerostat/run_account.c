@@ -159,6 +159,8 @@ json_t *run_account_json(const struct run_account *account)
 	aero_json_put_text(out, "source", RUN_VMMEMCTL_FILE);
 	json_object_set_new(out, "frames_inflated", describe_frames(&account->inflated));
 	json_object_set_new(out, "frames_after", describe_frames(&account->after));
+	json_object_set_new(out, "inflate_seconds", json_null());
+	json_object_set_new(out, "deflate_seconds", json_null());
 	json_object_set_new(out, "commands",
 			    account->after.is_taken ? list_commands(account) : json_null());
 	json_object_set_new(out, "differences", list_differences(account));

@@ -59,7 +59,7 @@ static void put_inflate(json_t *out, const struct run_result *result)
 	put_real(out, "inflate_seconds", is_done, way->seconds);
 	put_real(out, "inflate_bytes_per_second", is_done, run_way_bytes_per_second(way));
 	put_real(out, "inflate_seconds_per_gib", is_done, run_way_seconds_per_gib(way));
-	put_number(out, "requests", is_known, way->requests);
+	put_number(out, "requests", is_known || (is_done && result->has_requests), way->requests);
 	put_number(out, "frames", is_done, way->frames);
 	put_number(out, "runs", is_known, way->runs);
 	put_number(out, "discards", is_known, way->discards);
@@ -75,7 +75,8 @@ static void put_deflate(json_t *out, const struct run_result *result)
 	put_real(out, "deflate_seconds", is_done, way->seconds);
 	put_real(out, "deflate_bytes_per_second", is_done, run_way_bytes_per_second(way));
 	put_real(out, "deflate_seconds_per_gib", is_done, run_way_seconds_per_gib(way));
-	put_number(out, "deflate_requests", is_known, way->requests);
+	put_number(out, "deflate_requests", is_known || (is_done && result->has_requests),
+		   way->requests);
 	put_number(out, "deflate_frames", is_done, way->frames);
 	put_number(out, "deflate_discards", is_known, way->discards);
 }

@@ -3,8 +3,15 @@
 
 #include <string.h>
 
-const struct run_kind *const run_kinds[] = { &run_kind_uml, &run_kind_vmware, &run_kind_linux,
-					     NULL };
+const struct run_kind *const run_kinds[] = {
+	&run_kind_uml,
+	&run_kind_vmware,
+	&run_kind_linux,
+	&run_kind_baremetal_x86_64,
+	&run_kind_baremetal_aarch64,
+	&run_kind_baremetal_riscv64,
+	NULL,
+};
 
 const struct run_kind *run_kind_find(const char *name)
 {

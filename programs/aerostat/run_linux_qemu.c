@@ -6,8 +6,8 @@
 #include "run_kinds.h"
 #include "run_qemu.h"
 
-static bool prepare(const struct run_options *options, struct run_qemu_boot *boot,
-		    struct aero_error *error)
+static bool prepare(const struct run_qemu_guest *guest, const struct run_options *options,
+		    struct run_qemu_boot *boot, struct aero_error *error)
 {
 	const struct aero_initrd_config config = {
 		.kernel = options->kernel,
@@ -16,6 +16,7 @@ static bool prepare(const struct run_options *options, struct run_qemu_boot *boo
 	};
 	struct aero_initrd_info info;
 
+	(void)guest;
 	if (aero_initrd_build(&config, boot->initrd, &info, error) != AERO_OK)
 		return false;
 	snprintf(boot->kernel, sizeof(boot->kernel), "%s", info.kernel);
@@ -26,7 +27,7 @@ static bool prepare(const struct run_options *options, struct run_qemu_boot *boo
  * Debian's kernel zeroes each page that it hands out, to its balloon, too, which would make it look
  * five times as slow as its driver is.
  */
-static const struct run_qemu_guest guest = {
+static const struct run_qemu_guest debian = {
 	.arch = AERO_QEMU_X86_64,
 	.append = "init_on_alloc=0",
 	.prepare = prepare,
@@ -36,7 +37,7 @@ const struct run_kind run_kind_linux = {
 	.name = "linux",
 	.title = "Debian's kernel in QEMU, with QEMU's own virtio-balloon",
 	.system = "Linux",
-	.own = &guest,
+	.own = &debian,
 	.memory_bytes = 1ull << 30,
 	.minimum_bytes = 256ull << 20,
 	.takes = RUN_TAKES_MODULES,

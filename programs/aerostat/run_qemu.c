@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "run_qemu.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_driver.h"
 #include "run_linux.h"
 #include "run_qemu_balloon.h"
 #include "run_text.h"
 
 #define STATS_MS 5000
+
+/* Of the memory, what a guest that can check keeps in use: one part in so many. */
+#define KEPT_SHARE 16
 
 /* QMP ends a little before QEMU, whose own end tells more. */
 #define END_MS 1000
@@ -24,6 +29,8 @@ struct qemu_machine {
 	struct aero_error story; /* of what later tells */
 	json_t *features;
 	json_t *statistics;
+	struct run_driver_account account;
+	enum run_phase inspecting;
 	bool has_qemu;
 	bool has_balloon;
 	bool is_up;	 /* the guest */
@@ -106,14 +113,67 @@ static void on_nothing(uv_timer_t *timer)
 }
 
 /* Virtio's account is the number that the driver writes; there is more only while inflated. */
+static void inspect_device(struct qemu_machine *machine)
+{
+	if (machine->inspecting == RUN_INFLATING)
+		run_qemu_balloon_ask_statistics(&machine->balloon, STATS_MS);
+	else
+		uv_timer_start(&machine->later, on_nothing, 0, 0);
+}
+
+static struct run_driver_reading *reading_of(struct qemu_machine *machine)
+{
+	if (machine->inspecting == RUN_DIRTYING)
+		return &machine->account.before;
+	return machine->inspecting == RUN_INFLATING ? &machine->account.inflated
+						    : &machine->account.after;
+}
+
+static void take_time(struct run_linux *guest, const char *text)
+{
+	struct qemu_machine *machine = of(guest->machine);
+
+	run_driver_take_time(reading_of(machine), text);
+	inspect_device(machine);
+}
+
+static void take_counters(struct run_linux *guest, const char *text)
+{
+	struct qemu_machine *machine = of(guest->machine);
+
+	snprintf(machine->account.counters, sizeof(machine->account.counters), "%s", text);
+	run_linux_ask(guest, take_time, "time");
+}
+
+static void take_report(struct run_linux *guest, const char *text)
+{
+	struct qemu_machine *machine = of(guest->machine);
+
+	(void)run_driver_take_report(reading_of(machine), text, machine->balloon.actual_frames);
+	run_linux_ask(guest, take_counters, "counters");
+}
+
+static void look_at_account(struct run_linux *guest, const char *text)
+{
+	(void)text;
+	run_linux_ask(guest, take_report, "report");
+}
+
+static void look_at_books(struct run_linux *guest, const char *text)
+{
+	(void)text;
+	run_linux_ask(guest, look_at_account, "validate");
+}
+
 void run_qemu_inspect(struct run_machine *base, enum run_phase phase)
 {
 	struct qemu_machine *machine = of(base);
 
-	if (phase == RUN_INFLATING)
-		run_qemu_balloon_ask_statistics(&machine->balloon, STATS_MS);
+	machine->inspecting = phase;
+	if (guest_of(machine)->is_ours)
+		run_linux_ask(&machine->guest, look_at_books, "check");
 	else
-		uv_timer_start(&machine->later, on_nothing, 0, 0);
+		inspect_device(machine);
 }
 
 void run_qemu_set_target(struct run_machine *base, uint64_t frames)
@@ -133,12 +193,31 @@ const struct aero_guest_memory *run_qemu_guest_memory(const struct run_machine *
 	return &((const struct qemu_machine *)base)->memory;
 }
 
+/* One way there and one back: what was counted in all is of these. */
+static void report_driver(struct qemu_machine *machine, struct run_result *result)
+{
+	json_t *counters = run_driver_counters_json(&machine->account);
+
+	run_result_put(&result->account, run_driver_account_json(&machine->account));
+	result->is_account_agreed = run_driver_is_agreed(&machine->account);
+	if (!counters)
+		return;
+	result->has_requests = true;
+	result->inflate.requests =
+		(uint64_t)json_number_value(json_object_get(counters, "inflate_requests"));
+	result->deflate.requests =
+		(uint64_t)json_number_value(json_object_get(counters, "deflate_requests"));
+	run_result_put(&result->counters, json_pack("{s:o}", "driver", counters));
+}
+
 void run_qemu_report(struct run_machine *base, struct run_result *result)
 {
 	struct qemu_machine *machine = of(base);
 
 	run_result_put(&result->features, json_incref(machine->features));
 	run_result_put(&result->statistics, json_incref(machine->statistics));
+	if (guest_of(machine)->is_ours)
+		report_driver(machine, result);
 }
 
 /* The guest ----------------------------------------------------------------------------------- */
@@ -268,9 +347,9 @@ bool run_qemu_start(struct run_machine *base, struct aero_error *error)
 {
 	struct qemu_machine *machine = of(base);
 
-	machine->has_qemu =
-		guest_of(machine)->prepare(base->setting.options, &machine->boot, error) &&
-		boot(machine, error);
+	machine->has_qemu = guest_of(machine)->prepare(guest_of(machine), base->setting.options,
+						       &machine->boot, error) &&
+			    boot(machine, error);
 	if (!machine->has_qemu)
 		return false;
 	map_memory(machine);
@@ -301,9 +380,37 @@ void run_qemu_memory(struct run_machine *base)
 	run_linux_memory(&of(base)->guest);
 }
 
+static void on_kept(struct run_linux *guest, const char *text)
+{
+	(void)text;
+	run_linux_memory(guest);
+}
+
+/* What is kept before the balloon grows has to be there when it is large, and when it is empty. */
+static void keep(struct run_linux *guest, const char *text)
+{
+	const struct run_options *options = guest->machine->setting.options;
+	uint64_t beside = options->memory_bytes - options->balloon_bytes;
+	uint64_t bytes = options->memory_bytes / KEPT_SHARE;
+
+	(void)text;
+	run_linux_ask(guest, on_kept, "sum %" PRIu64, bytes < beside / 4 ? bytes : beside / 4);
+}
+
+static void free_dirty(struct run_linux *guest, const char *text)
+{
+	(void)text;
+	run_linux_ask(guest, keep, "free");
+}
+
 void run_qemu_dirty(struct run_machine *base, uint64_t bytes)
 {
-	run_linux_dirty(&of(base)->guest, bytes);
+	struct qemu_machine *machine = of(base);
+
+	if (guest_of(machine)->is_ours)
+		run_linux_ask(&machine->guest, free_dirty, "dirty %" PRIu64, bytes);
+	else
+		run_linux_dirty(&machine->guest, bytes);
 }
 
 /* Coming and going ---------------------------------------------------------------------------- */

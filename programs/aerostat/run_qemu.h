@@ -19,9 +19,14 @@ struct run_qemu_boot {
 struct run_qemu_guest {
 	enum aero_qemu_arch arch;
 	const char *append; /* kernel parameters, before those of --append; or NULL */
+	/*
+	 * Our kernel, with our driver: it can keep memory in use and look whether it is as it was,
+	 * look at its books, and tell what its driver counts.
+	 */
+	bool is_ours;
 	/* Finds or makes the files; false with the error filled in. */
-	bool (*prepare)(const struct run_options *options, struct run_qemu_boot *boot,
-			struct aero_error *error);
+	bool (*prepare)(const struct run_qemu_guest *guest, const struct run_options *options,
+			struct run_qemu_boot *boot, struct aero_error *error);
 };
 
 /* The members of struct run_kind that all these guests share. */

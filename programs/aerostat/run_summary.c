@@ -138,8 +138,6 @@ static void put_counts(FILE *out, const struct run_result *result)
 	const struct run_way *in = &result->inflate, *back = &result->deflate;
 	bool is_in = run_way_is_done(in), is_back = run_way_is_done(back);
 
-	put_pair(out, "Requests", cell_if(is_in, make_count(in->requests)),
-		 cell_if(is_back, make_count(back->requests)));
 	put_pair(out, "Merged runs", cell_if(is_in, make_count(in->runs)), make_text(none));
 	put_pair(out, "Discard calls", cell_if(is_in, make_count(in->discards)),
 		 cell_if(is_back, make_count(back->discards)));
@@ -161,6 +159,9 @@ static void put_ways(FILE *out, const struct run_result *result)
 	put_pair(out, "Rate", cell_if(is_in, make_rate(in)), cell_if(is_back, make_rate(back)));
 	put_pair(out, "Time per GiB", cell_if(is_in, make_time_per_gib(in)),
 		 cell_if(is_back, make_time_per_gib(back)));
+	if (result->has_ledger || result->has_requests)
+		put_pair(out, "Requests", cell_if(is_in, make_count(in->requests)),
+			 cell_if(is_back, make_count(back->requests)));
 	put_pair(out, "Frames of 4 KiB", cell_if(is_in, make_count(in->frames)),
 		 cell_if(is_back, make_count(back->frames)));
 	if (result->has_ledger)
@@ -289,8 +290,8 @@ static void put_account_check(FILE *out, const struct run_result *result)
 {
 	if (!result->has_account || !run_way_is_done(&result->deflate))
 		return;
-	fprintf(out, "%*s%s the guest's own account agrees with ours", INDENT, "",
-		mark(result->is_account_agreed));
+	fprintf(out, "%*s%s the guest's own account agrees with %s", INDENT, "",
+		mark(result->is_account_agreed), result->has_ledger ? "ours" : "QEMU's");
 	run_account_print_verdict(out, result->account);
 }
 

@@ -23,6 +23,7 @@ OTHER_KEYS = ("capabilities", "host_calls", "guest_account")
 class QemuCase(test_run.RunCase):
     guest = "linux"
     program = "qemu-system-x86_64"
+    small = SMALL  # what is ended early
 
     def command(self, *options):
         return [test_run.PROGRAM, "run", "--guest", self.guest, *options]
@@ -88,7 +89,7 @@ class QemuCase(test_run.RunCase):
             return b""
 
     def check_interrupted(self, phase, delay, number):
-        process = self.start(*SMALL, "--json", self.path("json"))
+        process = self.start(*self.small, "--json", self.path("json"))
         self.wait_for(process, phase)
         time.sleep(delay)
         process.send_signal(number)
@@ -101,7 +102,7 @@ class QemuCase(test_run.RunCase):
         self.assertIsNone(result["verdict"])
 
     def check_killed(self):
-        process = self.start(*SMALL, "--json", self.path("json"))
+        process = self.start(*self.small, "--json", self.path("json"))
         self.wait_for(process, "dirties")
         killed = self.find_qemus()
         self.assertEqual(len(killed), 1)
@@ -149,7 +150,7 @@ class Results(QemuCase):
 
     def test_resident_memory_falls_while_it_grows(self):
         """QEMU discards before it answers; seen from outside, on the file that is the memory."""
-        process = self.start(*SMALL, "--json", self.path("json"))
+        process = self.start(*self.small, "--json", self.path("json"))
         self.wait_for(process, "Inflating")
         path = "/proc/%d/fd/5" % self.find_qemus()[0]
         levels = []

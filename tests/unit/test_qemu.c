@@ -315,6 +315,18 @@ static void test_panic_is_no_good_end(void **state)
 		     "the guest has panicked; its last words: [ 1.0] Kernel panic");
 }
 
+/* Of a kernel that is not Linux: its console is its only line. */
+static void test_panic_of_a_small_kernel_is_no_good_end(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->config.machine = AERO_QEMU_BALLOON;
+	rig->config.initrd = NULL;
+	start(rig, "echo 'panic: frame 5 was not free' >&3; exit 0");
+	expect_story(rig, AERO_EGONE,
+		     "the guest has panicked; its last words: panic: frame 5 was not free");
+}
+
 static void test_qemus_complaint_is_told(void **state)
 {
 	struct rig *rig = *state;
@@ -397,6 +409,7 @@ int main(void)
 		CASE(test_missing_programs_name_their_packages),
 		CASE(test_guest_without_driver_is_refused),
 		CASE(test_panic_is_no_good_end),
+		CASE(test_panic_of_a_small_kernel_is_no_good_end),
 		CASE(test_qemus_complaint_is_told),
 		CASE(test_guest_that_is_never_ready),
 		CASE(test_killed_guest),

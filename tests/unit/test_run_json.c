@@ -147,6 +147,13 @@ static void test_json_run_without_ledger_has_nulls_for_what_it_would_tell(void *
 	assert_int_equal(number_of(json, "frames"), 65536);
 	assert_int_equal(number_of(json, "deflate_frames"), 65535);
 	json_decref(json);
+	/* A driver of ours counts its requests itself. */
+	result.has_requests = true;
+	json = run_json_make(&result);
+	assert_int_equal(number_of(json, "requests"), 256);
+	assert_int_equal(number_of(json, "deflate_requests"), 255);
+	assert_true(json_is_null(json_object_get(json, "runs")));
+	json_decref(json);
 	result.is_memory_freed = false;
 	assert_false(run_result_is_good(&result));
 }

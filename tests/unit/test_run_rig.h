@@ -96,10 +96,11 @@ static inline struct run_result rig_vmware_result(void)
 	result.host_calls = json_pack("{s:{s:i, s:i}, s:{s:i, s:i}}", "2m-lock", "calls", 1,
 				      "failed", 0, "lock", "calls", 0, "failed", 0);
 	result.account =
-		json_pack("{s:s, s:i, s:i, s:{s:{s:i, s:i, s:i, s:i}}, s:[], s:s}", "source",
-			  "/sys/kernel/debug/vmmemctl", "frames_inflated", 65536, "frames_after", 0,
-			  "commands", "2m-lock", "guest_calls", 1, "guest_failed", 0, "host_calls",
-			  1, "host_failed", 0, "differences", "text",
+		json_pack("{s:s, s:i, s:i, s:n, s:n, s:{s:{s:i, s:i, s:i, s:i}}, s:[], s:s}",
+			  "source", "/sys/kernel/debug/vmmemctl", "frames_inflated", 65536,
+			  "frames_after", 0, "inflate_seconds", "deflate_seconds", "commands",
+			  "2m-lock", "guest_calls", 1, "guest_failed", 0, "host_calls", 1,
+			  "host_failed", 0, "differences", "text",
 			  "target                :                0\n"
 			  "current               :                0\n");
 	return result;
