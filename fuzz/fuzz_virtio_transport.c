@@ -4,9 +4,9 @@
  * A hostile PCI function or MMIO device against the driver's transports. Whatever it says, each
  * access lies in a BAR that is there and within its size, is aligned, and there are few of them.
  *
- * Input: the first byte is the kind: bit 0 MMIO, bit 1 legacy wanted, bits 2 and 3 vectors. PCI: six
- * sizes of BARs, 4 bytes each, then configuration space of 256 bytes. Then what registers read as,
- * 4 bytes each; bytes that are missing read as 0.
+ * Input: the first byte is the kind: bit 0 MMIO, bit 1 legacy wanted, bits 2 and 3 vectors. PCI:
+ * six sizes of BARs, 4 bytes each, then configuration space of 256 bytes. Then what registers read
+ * as, each in its width; bytes that are missing read as 0.
  */
 
 #include <aerostat/guest/virtio_mmio.h>
