@@ -105,11 +105,25 @@ static bool measure(const struct aero_virtio_guest_chain *chain, uint32_t *out_w
 	return readable + writable <= UINT32_MAX;
 }
 
-/* Answers the one buffer that stands for all in the ring. */
-static struct aero_virtio_guest_buffer put_table(const struct aero_virtio_guest_queue *queue,
-						 const struct aero_virtio_guest_chain *chain)
+static void give_buffers(struct aero_virtio_guest_queue *queue,
+			 const struct aero_virtio_guest_buffer *buffers, uint32_t count,
+			 uint16_t flags)
+{
+	if (queue->config.is_packed)
+		aero_virtio_guest_packed_give(queue, buffers, count, flags);
+	else
+		aero_virtio_guest_split_give(queue, buffers, count, flags);
+}
+
+/* One buffer stands for all in the ring. */
+static aero_noinline void give_table(struct aero_virtio_guest_queue *queue,
+				     const struct aero_virtio_guest_chain *chain)
 {
 	struct aero_virtio_wire_desc *table = chain->table;
+	struct aero_virtio_guest_buffer all = {
+		.gpa = chain->table_gpa,
+		.len = (uint32_t)AERO_VIRTIO_SPLIT_DESC_BYTES(chain->count),
+	};
 
 	for (uint32_t i = 0; i < chain->count; i++) {
 		uint16_t flags = aero_virtio_guest_write_flag(&chain->buffers[i]);
@@ -126,41 +140,14 @@ static struct aero_virtio_guest_buffer put_table(const struct aero_virtio_guest_
 		aero_virtio_guest_put_desc(queue, &table[i], &chain->buffers[i], flags);
 		aero_virtio_guest_store16(queue, &table[i].next, next);
 	}
-	return (struct aero_virtio_guest_buffer){
-		.gpa = chain->table_gpa,
-		.len = (uint32_t)AERO_VIRTIO_SPLIT_DESC_BYTES(chain->count),
-	};
-}
-
-/* Enters a chain into the record and the ring. */
-static void give(struct aero_virtio_guest_queue *queue, const struct aero_virtio_guest_chain *chain,
-		 uint32_t entries, uint32_t writable)
-{
-	struct aero_virtio_guest_slot *slot = &queue->config.slots[queue->free_head];
-	const struct aero_virtio_guest_buffer *buffers = chain->buffers;
-	struct aero_virtio_guest_buffer table;
-	uint16_t flags = 0;
-
-	if (entries < chain->count) {
-		table = put_table(queue, chain);
-		buffers = &table;
-		flags = AERO_VIRTIO_DESC_F_INDIRECT;
-	}
-	slot->token = chain->token;
-	slot->entries = (uint16_t)entries;
-	slot->writable = writable;
-	queue->free_entries -= entries;
-	queue->in_flight++;
-	if (queue->config.is_packed)
-		aero_virtio_guest_packed_give(queue, buffers, entries, flags);
-	else
-		aero_virtio_guest_split_give(queue, buffers, entries, flags);
+	give_buffers(queue, &all, 1, AERO_VIRTIO_DESC_F_INDIRECT);
 }
 
 enum aero_status aero_virtio_guest_queue_give(struct aero_virtio_guest_queue *queue,
 					      const struct aero_virtio_guest_chain *chain)
 {
 	uint32_t entries = chain->count;
+	struct aero_virtio_guest_slot *slot;
 	uint32_t writable;
 
 	if (!queue->is_started || queue->fault)
@@ -175,7 +162,16 @@ enum aero_status aero_virtio_guest_queue_give(struct aero_virtio_guest_queue *qu
 	}
 	if (entries > queue->free_entries)
 		return entries > queue->config.size ? AERO_EINVAL : AERO_EAGAIN;
-	give(queue, chain, entries, writable);
+	slot = &queue->config.slots[queue->free_head];
+	slot->token = chain->token;
+	slot->entries = (uint16_t)entries;
+	slot->writable = writable;
+	queue->free_entries -= entries;
+	queue->in_flight++;
+	if (entries < chain->count)
+		give_table(queue, chain);
+	else
+		give_buffers(queue, chain->buffers, entries, 0);
 	return AERO_OK;
 }
 
@@ -201,10 +197,13 @@ static bool is_entry_valid(struct aero_virtio_guest_queue *queue,
 
 	if (aero_likely(entry->id < queue->config.size)) {
 		const struct aero_virtio_guest_slot *slot = &queue->config.slots[entry->id];
+		bool is_short = entry->len <= slot->writable;
 
-		if (queue->config.is_length_ignored && entry->len > slot->writable)
+		if (!is_short && queue->config.is_length_ignored) {
 			entry->len = slot->writable;
-		if (aero_likely(slot->entries && entry->len <= slot->writable))
+			is_short = true;
+		}
+		if (aero_likely(slot->entries && is_short))
 			return true;
 		fault = slot->entries ? AERO_VIRTIO_GUEST_QUEUE_FAULT_LENGTH
 				      : AERO_VIRTIO_GUEST_QUEUE_FAULT_TWICE;

@@ -15,7 +15,7 @@
 #include "support/test.h"
 
 #define RING_GPA 0x123450000ull
-#define CHAINS 60000u
+#define CHAINS 30000u
 #define SLOTS_MAX 64
 #define PATIENCE_S 20
 

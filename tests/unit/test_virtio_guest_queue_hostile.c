@@ -132,7 +132,7 @@ static void test_length_of_a_readable_chain(void **state)
 	virtio_guest_rig_close(&rig);
 }
 
-/* Who does not believe lengths is told of what was writable at most; ids are checked all the same. */
+/* Who ignores lengths is told of what was writable at most; ids are checked all the same. */
 static void test_length_ignored_is_cut(void **state)
 {
 	struct aero_virtio_guest_queue_config ring = *virtio_guest_rig_ring(state);
