@@ -206,6 +206,7 @@ static void begin_round(struct aero_balloon *balloon)
 	balloon->is_in_round = true;
 	balloon->is_round_ending = false;
 	balloon->is_round_out = false;
+	balloon->has_passed_over = balloon->is_second_look = false;
 	balloon->is_short = false;
 	balloon->refused_now = 0;
 	balloon->round_frames = 0;

@@ -34,11 +34,43 @@ static bool is_block_too_large(const struct aero_balloon *balloon, uint64_t fram
 	       frames >> balloon->pages.size[balloon->stage].order == 0;
 }
 
+/* How many blocks of the stage's size are to go: where exactly so much is to go, none too many. */
+static uint32_t wanted(const struct aero_balloon *balloon, uint64_t frames)
+{
+	uint32_t blocks = aero_balloon_blocks(balloon, balloon->stage, frames);
+	unsigned int order = balloon->pages.size[balloon->stage].order;
+
+	if (balloon->stage && !balloon->limits.slack_frames && blocks > 1 &&
+	    (uint64_t)blocks << order > frames)
+		blocks--;
+	return blocks;
+}
+
+/*
+ * Nothing is found any more. Blocks that lie between those in flight were passed over; when these
+ * are answered all is looked at once more.
+ */
+static enum aero_progress look_again(struct aero_balloon *balloon)
+{
+	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING)) {
+		balloon->has_passed_over = true;
+		return AERO_PROGRESS_WAIT;
+	}
+	if (balloon->has_passed_over && !balloon->is_second_look) {
+		balloon->is_second_look = true;
+		aero_pages_rewind(&balloon->pages);
+		balloon->stage = 0;
+		return AERO_PROGRESS_MORE;
+	}
+	balloon->stall = is_any_isolated(balloon) ? AERO_STALL_ISOLATED : AERO_STALL_REFUSED;
+	return AERO_PROGRESS_DONE;
+}
+
 enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t frames,
 					uint64_t now_ns)
 {
 	struct aero_balloon_batch *batch = aero_balloon_slot(balloon);
-	uint32_t blocks = aero_balloon_blocks(balloon, balloon->stage, frames), found;
+	uint32_t blocks = wanted(balloon, frames), found;
 
 	if (!batch)
 		return AERO_PROGRESS_WAIT;
@@ -59,10 +91,7 @@ enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t f
 		balloon->stage++;
 		return AERO_PROGRESS_MORE;
 	}
-	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
-		return AERO_PROGRESS_WAIT;
-	balloon->stall = is_any_isolated(balloon) ? AERO_STALL_ISOLATED : AERO_STALL_REFUSED;
-	return AERO_PROGRESS_DONE;
+	return look_again(balloon);
 }
 
 bool aero_balloon_pop(struct aero_balloon *balloon)

@@ -154,7 +154,9 @@ struct aero_balloon {
 	bool is_inhibited;
 	bool is_in_round;
 	bool is_round_ending;
-	bool is_round_out; /* this round deflates */
+	bool is_round_out;    /* this round deflates */
+	bool has_passed_over; /* blocks between those in flight */
+	bool is_second_look;  /* it has begun with the lowest blocks again, because of these */
 	bool is_sleeping;
 	bool is_short; /* the kernel has no more blocks of the stage's size */
 	bool is_reached_told;
