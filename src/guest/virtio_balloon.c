@@ -211,6 +211,7 @@ uint64_t aero_virtio_balloon_guest_step(struct aero_virtio_balloon_guest *drv, u
 	if (drv->is_suspended)
 		return AERO_NEVER;
 	due = aero_balloon_step(&drv->balloon, now_ns);
+	aero_vb_tell_progress(drv);
 	side = step_side(drv, now_ns);
 	/* Found out on a queue beside the balloon's. */
 	if (drv->balloon.is_reset_required && drv->balloon.is_started)

@@ -98,6 +98,9 @@ bool aero_vb_flush(void *ctx);
 enum aero_status aero_vb_exchange(void *ctx, unsigned int order, aero_frame new_frame,
 				  aero_frame old_frame);
 
+/* Writes how many frames there are, if a resize has lasted for long enough since that was told. */
+void aero_vb_tell_progress(struct aero_virtio_balloon_guest *drv);
+
 /* Nothing waits and nothing is with the device. */
 static inline bool aero_vb_is_idle(const struct aero_virtio_balloon_guest *drv)
 {

@@ -400,6 +400,9 @@ enum aero_status aero_vb_submit(void *ctx, struct aero_balloon_batch *batch)
 	if (!drv->is_live)
 		return AERO_ERESET;
 	batch->tag = 0;
+	/* A resize begins: it is worth a word of its own only if it lasts. */
+	if (aero_pages_frames(&drv->balloon.pages) == drv->actual)
+		drv->actual_due_ns = aero_balloon_later(drv->now_ns, drv->config.actual_ns);
 	if (index == INFLATE)
 		refuse_high(drv, &batch->list);
 	lane->waiting[lane->waiting_count++] = number;
@@ -438,6 +441,12 @@ static void write_actual(struct aero_virtio_balloon_guest *drv)
 				offsetof(struct aero_virtio_balloon_wire_config, actual), value,
 				sizeof(value));
 	drv->counters.config_writes++;
+}
+
+void aero_vb_tell_progress(struct aero_virtio_balloon_guest *drv)
+{
+	if (drv->is_live && drv->now_ns >= drv->actual_due_ns)
+		write_actual(drv);
 }
 
 bool aero_vb_flush(void *ctx)

@@ -302,9 +302,12 @@ struct virtio_device_chain *virtio_fake_pop(struct virtio_fake *fake, unsigned i
 	struct virtio_fake_queue *queue = &fake->queue[index];
 
 	if (!queue->is_up || !(fake->status & DRIVER_OK) ||
-	    queue->flying_count == VIRTIO_FAKE_FLYING ||
-	    !virtio_device_pop(&queue->ring, &queue->flying[queue->flying_count]))
+	    queue->flying_count == VIRTIO_FAKE_FLYING)
 		return NULL;
+	if (!virtio_device_pop(&queue->ring, &queue->flying[queue->flying_count])) {
+		virtio_device_set_kicks(&queue->ring, true);
+		return NULL;
+	}
 	return &queue->flying[queue->flying_count++];
 }
 

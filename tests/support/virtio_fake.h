@@ -104,8 +104,9 @@ void virtio_fake_complain(struct virtio_fake *fake, const char *what, uint64_t v
 uint8_t *virtio_fake_at(struct virtio_fake *fake, aero_gpa gpa, size_t len);
 
 /*
- * Takes the next chain of a queue; NULL: none waits. It is flying until it is answered: push()
- * answers the nth of those flying, in whatever order, with so many bytes written.
+ * Takes the next chain of a queue; NULL: none waits, and the device wants to be notified of the
+ * next. It is flying until it is answered: push() answers the nth of those flying, in whatever
+ * order, with so many bytes written.
  */
 struct virtio_device_chain *virtio_fake_pop(struct virtio_fake *fake, unsigned int index);
 void virtio_fake_push(struct virtio_fake *fake, unsigned int index, unsigned int nth,

@@ -40,8 +40,10 @@ static void open_kernel(struct fake_guest *guest, const struct fake_guest_option
 {
 	struct sim_port_config sim = options->sim;
 
-	if (!sim.page_frames)
+	if (!sim.page_frames) {
 		sim.page_frames = PAGES;
+		sim.page_first = sim.frames ? sim.frames : SIM_PORT_GIB(1) / 16;
+	}
 	sim_port_init(&guest->sim, &sim);
 	guest->port = guest->sim.port;
 	guest->stats.known = options->stats;
@@ -81,15 +83,16 @@ enum aero_status fake_guest_open(struct fake_guest *guest, const struct fake_gue
 	return aero_virtio_balloon_guest_init(&guest->drv, &config);
 }
 
-/* A frame that the device has is lent; one that leaves may be the kernel's where it may be early. */
+/* A frame that the device has is lent; one that leaves is the kernel's early where it may be. */
 static void compare_frames(struct fake_guest *guest)
 {
-	bool may_be_early = !(guest->drv.features & 1);
+	/* What it has not seen yet, too. */
+	bool may_be_early = !(guest->drv.features & 1) && guest->drv.lane[1].flying;
 
 	for (uint32_t frame = 0; frame < VIRTIO_FAKE_FRAMES; frame++) {
 		uint8_t state = guest->fake.frame[frame];
 
-		if (state == VIRTIO_FAKE_GUEST || (state == VIRTIO_FAKE_LEAVING && may_be_early))
+		if (state == VIRTIO_FAKE_GUEST || (state != VIRTIO_FAKE_ASKED && may_be_early))
 			continue;
 		if (sim_port_owner(&guest->sim, frame) != SIM_OWNER_LENT)
 			complain(guest, "the device has a frame that the kernel uses", frame,
