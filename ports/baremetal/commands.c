@@ -27,13 +27,24 @@ void commands_init(struct memory_map *map)
 	frame_bits_init(&pressure.frames, map);
 }
 
+/* Free memory that the host is looking at comes back when it is asked for. */
+static uint64_t borrowed_frames(void)
+{
+	struct aero_virtio_balloon_guest_report report;
+
+	return driver_report(&report) ? report.held_frames : 0;
+}
+
+static uint64_t available_frames(void)
+{
+	return memory.buddy.free_frames + borrowed_frames();
+}
+
 static void add_memory(struct text *text)
 {
-	uint64_t free = memory.buddy.free_frames << AERO_FRAME_SHIFT;
-
 	text_add_pair(text, "total", memory.managed_frames << AERO_FRAME_SHIFT);
-	text_add_pair(text, " free", free);
-	text_add_pair(text, " available", free);
+	text_add_pair(text, " free", memory.buddy.free_frames << AERO_FRAME_SHIFT);
+	text_add_pair(text, " available", available_frames() << AERO_FRAME_SHIFT);
 }
 
 static bool do_memory(const char *argument, struct text *answer)
@@ -43,23 +54,40 @@ static bool do_memory(const char *argument, struct text *answer)
 	return true;
 }
 
-static bool fill(struct pattern *pattern, const char *argument, struct text *answer)
+static bool read_frames(const char *argument, uint64_t *out_frames, struct text *answer)
 {
-	uint64_t free = memory.buddy.free_frames;
 	uint64_t bytes;
-	uint64_t frames;
 
 	if (!text_read_number(&argument, &bytes) || *argument) {
 		text_add(answer, "not a number of bytes");
 		return false;
 	}
-	frames = (bytes + AERO_FRAME_BYTES - 1) >> AERO_FRAME_SHIFT;
-	if (frames + KEEP_FREE_FRAMES > free || !pattern_fill(pattern, frames)) {
-		text_add(answer, "refused: they do not fit; bytes available: ");
-		text_add_number(answer, free << AERO_FRAME_SHIFT);
-		return false;
+	*out_frames = (bytes >> AERO_FRAME_SHIFT) + (bytes % AERO_FRAME_BYTES != 0);
+	return true;
+}
+
+/* Makes so many frames free, if that takes no more than what was borrowed. */
+static bool make_room(uint64_t frames)
+{
+	while (memory.buddy.free_frames < frames) {
+		if (frames > available_frames() ||
+		    !driver_reclaim(frames - memory.buddy.free_frames))
+			return false;
 	}
 	return true;
+}
+
+static bool fill(struct pattern *pattern, const char *argument, struct text *answer)
+{
+	uint64_t frames;
+
+	if (!read_frames(argument, &frames, answer))
+		return false;
+	if (make_room(frames + KEEP_FREE_FRAMES) && pattern_fill(pattern, frames))
+		return true;
+	text_add(answer, "refused: they do not fit; bytes available: ");
+	text_add_number(answer, available_frames() << AERO_FRAME_SHIFT);
+	return false;
 }
 
 static bool do_dirty(const char *argument, struct text *answer)
@@ -139,15 +167,11 @@ static bool do_validate(const char *argument, struct text *answer)
  */
 static bool do_pressure(const char *argument, struct text *answer)
 {
-	uint64_t bytes;
-	uint64_t frames;
 	bool is_killed = false;
+	uint64_t frames;
 
-	if (!text_read_number(&argument, &bytes) || *argument) {
-		text_add(answer, "not a number of bytes");
+	if (!read_frames(argument, &frames, answer))
 		return false;
-	}
-	frames = (bytes + AERO_FRAME_BYTES - 1) >> AERO_FRAME_SHIFT;
 	while (!pattern_fill(&pressure, frames - pressure.frames.count) && !is_killed)
 		is_killed = driver_reclaim(frames - pressure.frames.count) == 0;
 	memory.failures += is_killed;

@@ -187,16 +187,15 @@ uint64_t driver_reclaim(uint64_t frames)
 
 	if (!driver.is_loaded)
 		return 0;
-	/* With MUST_TELL_HOST they come when the device has answered. */
 	while (memory.buddy.free_frames == before && arch_now_ns() < end) {
-		uint64_t now = arch_now_ns();
-
 		if (status == AERO_EAGAIN)
 			status = aero_virtio_balloon_guest_reclaim(&driver.guest, AERO_RECLAIM_OOM,
-								   frames, now, &came);
+								   frames, arch_now_ns(), &came);
 		if (status != AERO_OK && status != AERO_EAGAIN)
 			return 0;
-		driver_step();
+		/* With MUST_TELL_HOST they come when the device has answered. */
+		if (memory.buddy.free_frames == before)
+			driver_step();
 	}
 	came = memory.buddy.free_frames - before;
 	memory.reclaimed_frames += came;

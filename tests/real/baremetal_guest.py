@@ -172,7 +172,7 @@ class Metal:
 
     def fill(self, leave=4 * MIB):
         """All of its memory that is free, so that the host has a page for each."""
-        self.ask("dirty %d" % (self.numbers("memory")["available"] - leave))
+        self.ask("dirty %d" % max(self.numbers("memory")["available"] - leave, 0))
 
     def wait_end(self):
         """Exit status."""
