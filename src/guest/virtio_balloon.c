@@ -294,7 +294,8 @@ static bool is_drained(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 
 	if (!drv->is_leaving) {
 		drv->is_leaving = true;
-		aero_balloon_notify(balloon);
+		/* And notifies: one that is frozen would not move. */
+		aero_balloon_thaw(balloon);
 	}
 	if (balloon->is_started && balloon->stall != AERO_STALL_SILENT)
 		aero_virtio_balloon_guest_step(drv, now_ns);
