@@ -64,6 +64,8 @@ static uint64_t bar_bytes(void *ctx, unsigned int bar)
 {
 	struct sim_virtio_pci *pci = ctx;
 
+	if (bar >= 6)
+		sim_registers_violate(&pci->registers, "size of no BAR", bar);
 	return bar < 6 ? pci->bar_bytes[bar] : 0;
 }
 

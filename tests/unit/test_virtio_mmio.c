@@ -187,6 +187,11 @@ static void test_config_widths(void **state)
 		       "r2 mmio 0x0102 0xa1b2\n"
 		       "r4 mmio 0x0104 0x04030201\n"
 		       "r2 mmio 0x0108 0x0000\n");
+	transport->config_write(transport->ctx, 5, "\x11\x12\x13\x14\x15\x16\x17\x18", 8);
+	expect_text(c, "w1 mmio 0x0105 0x11\n"
+		       "w2 mmio 0x0106 0x1312\n"
+		       "w4 mmio 0x0108 0x17161514\n"
+		       "w1 mmio 0x010c 0x18\n");
 }
 
 static void test_generation_is_read_where_there_is_one(void **state)
@@ -245,6 +250,8 @@ static void test_queue_start_legacy_address_is_checked(void **state)
 	assert_int_equal(virtio_world_start_queue(transport, 128, 1ull << 44), AERO_EINVAL);
 	assert_int_equal(virtio_world_start_queue(transport, 128, 0), AERO_EINVAL);
 	expect_text(c, "");
+	/* The last page that can be said; there is no memory. */
+	assert_int_equal(virtio_world_start_queue(transport, 128, 0xffffffff000), AERO_EIO);
 }
 
 static void test_gone_device_is_survived(void **state)

@@ -294,6 +294,16 @@ static void test_init_not_virtio_is_refused(void **state)
 	expect_init(c, AERO_ENOTSUP);
 	put(c, 0x00, 4, 0xffffffff);
 	expect_init(c, AERO_ENOTSUP);
+	/* The first and the last id; what follows the revision and the BAR is another field. */
+	put(c, 0x00, 4, 0x10001af4);
+	put(c, 0x09, 1, 0x55);
+	put(c, 0x35, 1, 0x55);
+	put(c, SIM_VIRTIO_PCI_CAP_COMMON + 5, 1, 0x55);
+	expect_init(c, AERO_OK);
+	put(c, 0x02, 2, 0x107f);
+	c->front.bar_bytes[0] = 0;
+	if (c->front.config[0x34])
+		expect_init(c, AERO_OK);
 }
 
 static void test_init_touches_no_register(void **state)
@@ -326,7 +336,14 @@ static void test_init_legacy_wants_its_registers(void **state)
 	put(c, 0x08, 1, 1);
 	expect_init(c, AERO_ENOTSUP);
 	put(c, 0x08, 1, 0);
+	c->front.bar_bytes[0] = 1ull << 32;
+	expect_init(c, AERO_ENOTSUP);
+	c->front.bar_bytes[0] = UINT32_MAX;
 	expect_init(c, AERO_OK);
+	put(c, 0x02, 2, 0x103f);
+	expect_init(c, AERO_OK);
+	put(c, 0x02, 2, 0x1040);
+	expect_init(c, AERO_ENOTSUP);
 }
 
 static void test_init_transitional_prefers_modern(void **state)
@@ -410,6 +427,13 @@ static void test_capability_too_short_for_its_kind_is_passed_over(void **state)
 	put(c, 0xfc, 4, 0x40);
 	put(c, 0x34, 1, 0xf4);
 	expect_works(c);
+	/* With the last byte of it there is. */
+	put(c, 0xf0, 4, 0x01100009 | SIM_VIRTIO_PCI_CAP_ISR << 8);
+	put(c, 0xf4, 4, SIM_VIRTIO_PCI_BAR);
+	put(c, 0xf8, 4, 0);
+	put(c, 0xfc, 4, 0x1000);
+	put(c, 0x34, 1, 0xf0);
+	expect_works(c);
 	put(c, 0xfc, 4, 0x40000009);
 	put(c, 0x34, 1, 0xfc);
 	expect_init(c, AERO_ENOTSUP);
@@ -440,7 +464,19 @@ static void test_capability_list_without_end_is_refused(void **state)
 	put(c, SIM_VIRTIO_PCI_CAP_ACCESS + 1, 1, 0);
 	/* The two low bits of a place are reserved. */
 	put(c, 0x34, 1, SIM_VIRTIO_PCI_CAP_MSIX | 3);
+	put(c, SIM_VIRTIO_PCI_CAP_ISR + 1, 1, SIM_VIRTIO_PCI_CAP_DEVICE | 3);
 	expect_works(c);
+}
+
+static void test_capability_in_the_last_bar(void **state)
+{
+	struct pci_case *c = *state;
+
+	c->front.bar_bytes[5] = 0x1000;
+	put_first(c, AERO_VIRTIO_PCI_CAP_ISR, 5, 0xfff, 1);
+	init(c);
+	assert_int_equal(c->pci.window[AERO_VIRTIO_PCI_CAP_ISR].bar, 5);
+	assert_int_equal(c->pci.window[AERO_VIRTIO_PCI_CAP_ISR].offset, 0xfff);
 }
 
 static void test_notify_address_of_each_queue(void **state)
@@ -463,6 +499,14 @@ static void test_notify_address_outside_is_refused(void **state)
 	struct aero_virtio_ring ring = { 128, VIRTIO_WORLD_RING, VIRTIO_WORLD_RING + 2048,
 					 VIRTIO_WORLD_RING + 2560 };
 
+	transport = init(c);
+	assert_int_equal(transport->queue_start(transport->ctx, AERO_VIRTIO_PCI_QUEUES, &ring),
+			 AERO_EIO);
+	expect_text(c, "");
+	put(c, SIM_VIRTIO_PCI_CAP_NOTIFY + 12, 4, 6);
+	transport = init(c);
+	assert_int_equal(transport->queue_start(transport->ctx, 1, &ring), AERO_OK);
+	transport->set_status(transport->ctx, 0);
 	put(c, SIM_VIRTIO_PCI_CAP_NOTIFY + 12, 4, 5);
 	transport = init(c);
 	assert_int_equal(transport->queue_start(transport->ctx, 1, &ring), AERO_EIO);
@@ -485,6 +529,8 @@ static void test_queue_start_legacy_is_checked(void **state)
 	assert_int_equal(virtio_world_start_queue(transport, 128, 1ull << 44), AERO_EINVAL);
 	assert_int_equal(virtio_world_start_queue(transport, 128, 0), AERO_EINVAL);
 	expect_text(c, "");
+	/* The last page that can be said; there is no memory. */
+	assert_int_equal(virtio_world_start_queue(transport, 128, 0xffffffff000), AERO_EIO);
 	assert_int_equal(virtio_world_start_queue(transport, 64, VIRTIO_WORLD_RING), AERO_EIO);
 	assert_int_equal(virtio_world_start_queue(transport, 128, 0x5000), AERO_EIO);
 	assert_int_equal(virtio_world_start_queue(transport, 128, VIRTIO_WORLD_RING), AERO_OK);
@@ -527,6 +573,7 @@ int main(void)
 		MODERN(test_capability_too_short_for_its_kind_is_passed_over),
 		MODERN(test_capability_first_of_a_kind_is_preferred),
 		MODERN(test_capability_list_without_end_is_refused),
+		MODERN(test_capability_in_the_last_bar),
 		MODERN(test_notify_address_of_each_queue),
 		MODERN(test_notify_address_outside_is_refused),
 		LEGACY(test_queue_start_legacy_is_checked),
