@@ -134,7 +134,8 @@ void fdt_machine_read_uart(const struct fdt *fdt, struct machine *out)
 		out->uart.ops = ops;
 		out->uart.shift = fdt_number(fdt, &node, "reg-shift", 0);
 		out->has_uart_line = line_of(fdt, &node, &line);
-		out->uart_line = line.number;
+		if (out->has_uart_line)
+			out->uart_line = line.number;
 		return;
 	}
 }
