@@ -21,13 +21,22 @@ static void hang_up(struct aero_qtest *qtest)
 	qtest->have = 0;
 }
 
+static void fail(struct aero_qtest *qtest, enum aero_status status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* The first failure is told, and is the last. */
-#define FAIL(qtest, ...)                                              \
-	do {                                                          \
-		if ((qtest)->story.status == AERO_OK)                 \
-			aero_error_set(&(qtest)->story, __VA_ARGS__); \
-		hang_up(qtest);                                       \
-	} while (0)
+static void fail(struct aero_qtest *qtest, enum aero_status status, const char *format, ...)
+{
+	char text[sizeof(qtest->story.text)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (qtest->story.status == AERO_OK)
+		aero_error_set(&qtest->story, status, "%s", text);
+	hang_up(qtest);
+}
 
 void aero_qtest_start(struct aero_qtest *qtest, int fd, uint32_t timeout_ms)
 {
@@ -41,13 +50,14 @@ enum aero_status aero_qtest_open(struct aero_qtest *qtest, const char *path, uin
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	aero_qtest_start(qtest, -1, timeout_ms);
-	if (strlen(path) >= sizeof(address.sun_path))
-		return aero_error_set(&qtest->story, AERO_EINVAL, "%s: too long for a socket",
-				      path);
-	strcpy(address.sun_path, path);
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		fail(qtest, AERO_EINVAL, "%s: too long for a socket", path);
+		return qtest->story.status;
+	}
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	qtest->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (qtest->fd < 0 || connect(qtest->fd, (const struct sockaddr *)&address, sizeof(address)))
-		FAIL(qtest, AERO_EIO, "%s: %s", path, strerror(errno));
+		fail(qtest, AERO_EIO, "%s: %s", path, strerror(errno));
 	return qtest->story.status;
 }
 
@@ -74,9 +84,9 @@ static bool await(struct aero_qtest *qtest, short events, int64_t until_ms)
 	int ready = poll(&fd, 1, left > 0 ? (int)left : 0);
 
 	if (ready < 0 && errno != EINTR)
-		FAIL(qtest, AERO_EIO, "qtest: %s", strerror(errno));
+		fail(qtest, AERO_EIO, "qtest: %s", strerror(errno));
 	else if (!ready && left <= 0)
-		FAIL(qtest, AERO_ETIMEDOUT, "qtest: no answer within %" PRIu32 " ms to: %s",
+		fail(qtest, AERO_ETIMEDOUT, "qtest: no answer within %" PRIu32 " ms to: %s",
 		     qtest->timeout_ms, qtest->out);
 	return qtest->fd >= 0;
 }
@@ -92,7 +102,7 @@ static bool send_line(struct aero_qtest *qtest, size_t len, int64_t until_ms)
 		if (done > 0)
 			sent += (size_t)done;
 		else if (errno != EAGAIN && errno != EINTR)
-			FAIL(qtest, AERO_EGONE, "qtest: QEMU hung up: %s", strerror(errno));
+			fail(qtest, AERO_EGONE, "qtest: QEMU hung up: %s", strerror(errno));
 	}
 	return qtest->fd >= 0;
 }
@@ -105,7 +115,7 @@ static void receive(struct aero_qtest *qtest)
 	if (qtest->fd < 0)
 		return;
 	if (qtest->have == sizeof(qtest->in)) {
-		FAIL(qtest, AERO_EPROTO, "qtest: a line of more than %zu bytes", sizeof(qtest->in));
+		fail(qtest, AERO_EPROTO, "qtest: a line of more than %zu bytes", sizeof(qtest->in));
 		return;
 	}
 	got = recv(qtest->fd, qtest->in + qtest->have, sizeof(qtest->in) - qtest->have,
@@ -113,9 +123,9 @@ static void receive(struct aero_qtest *qtest)
 	if (got > 0)
 		qtest->have += (size_t)got;
 	else if (!got)
-		FAIL(qtest, AERO_EGONE, "qtest: QEMU hung up");
+		fail(qtest, AERO_EGONE, "qtest: QEMU hung up");
 	else if (errno != EAGAIN && errno != EINTR)
-		FAIL(qtest, AERO_EGONE, "qtest: QEMU hung up: %s", strerror(errno));
+		fail(qtest, AERO_EGONE, "qtest: QEMU hung up: %s", strerror(errno));
 }
 
 /* The first line, if it is complete; its newline becomes NUL. */
@@ -161,18 +171,25 @@ static bool take_irq(struct aero_qtest *qtest, const char *line)
 	return true;
 }
 
+/* Whole lines that came unasked: there is only one kind. */
+static void take_lines(struct aero_qtest *qtest)
+{
+	char *line;
+
+	while ((line = first_line(qtest))) {
+		if (!take_irq(qtest, line))
+			fail(qtest, AERO_EPROTO, "qtest: unasked: %s", line);
+		drop_line(qtest);
+	}
+}
+
 uint64_t aero_qtest_take_irqs(struct aero_qtest *qtest)
 {
 	uint64_t raised;
 	size_t had;
-	char *line;
 
 	do {
-		while ((line = first_line(qtest))) {
-			if (!take_irq(qtest, line))
-				FAIL(qtest, AERO_EPROTO, "qtest: unasked: %s", line);
-			drop_line(qtest);
-		}
+		take_lines(qtest);
 		had = qtest->have;
 		receive(qtest);
 	} while (qtest->have > had);
@@ -181,7 +198,15 @@ uint64_t aero_qtest_take_irqs(struct aero_qtest *qtest)
 	return raised;
 }
 
-/* The answer: what stands behind "OK", at the begin of in, to be dropped; NULL after a failure. */
+/* What stands behind "OK"; NULL if the line is something else. */
+static const char *take_ok(const char *line)
+{
+	if (strncmp(line, "OK", 2) || (line[2] && line[2] != ' '))
+		return NULL;
+	return line + 2 + (line[2] == ' ');
+}
+
+/* The answer, at the begin of in, to be dropped; NULL after a failure. */
 static const char *await_answer(struct aero_qtest *qtest, int64_t until_ms)
 {
 	while (qtest->fd >= 0) {
@@ -190,15 +215,18 @@ static const char *await_answer(struct aero_qtest *qtest, int64_t until_ms)
 		if (!line) {
 			if (await(qtest, POLLIN, until_ms))
 				receive(qtest);
-		} else if (take_irq(qtest, line)) {
-			drop_line(qtest);
-		} else if (!strncmp(line, "OK", 2) && (!line[2] || line[2] == ' ')) {
-			return line + 2 + (line[2] == ' ');
-		} else if (!strncmp(line, "FAIL", 4)) {
-			FAIL(qtest, AERO_EREFUSED, "qtest: QEMU refuses: %s: %s", qtest->out, line);
-		} else {
-			FAIL(qtest, AERO_EPROTO, "qtest: not an answer: %.80s", line);
+			continue;
 		}
+		if (take_irq(qtest, line)) {
+			drop_line(qtest);
+			continue;
+		}
+		if (take_ok(line))
+			return take_ok(line);
+		if (!strncmp(line, "FAIL", 4))
+			fail(qtest, AERO_EREFUSED, "qtest: QEMU refuses: %s: %s", qtest->out, line);
+		else
+			fail(qtest, AERO_EPROTO, "qtest: not an answer: %.80s", line);
 	}
 	return NULL;
 }
@@ -224,7 +252,7 @@ static uint32_t take_number(struct aero_qtest *qtest, const char *answer)
 		return value;
 	value = (uint32_t)strtoull(answer, &end, 0);
 	if (end == answer || *end) {
-		FAIL(qtest, AERO_EPROTO, "qtest: not a number: %.80s", answer);
+		fail(qtest, AERO_EPROTO, "qtest: not a number: %.80s", answer);
 		return UINT32_MAX;
 	}
 	drop_line(qtest);
@@ -234,7 +262,7 @@ static uint32_t take_number(struct aero_qtest *qtest, const char *answer)
 static void take_nothing(struct aero_qtest *qtest, const char *answer)
 {
 	if (answer && *answer)
-		FAIL(qtest, AERO_EPROTO, "qtest: an answer to a write: %.80s", answer);
+		fail(qtest, AERO_EPROTO, "qtest: an answer to a write: %.80s", answer);
 	if (answer)
 		drop_line(qtest);
 }
@@ -316,7 +344,7 @@ void aero_qtest_read_block(struct aero_qtest *qtest, uint64_t address, void *buf
 		return;
 	}
 	if (answer)
-		FAIL(qtest, AERO_EPROTO, "qtest: not %zu bytes: %.80s", len, answer);
+		fail(qtest, AERO_EPROTO, "qtest: not %zu bytes: %.80s", len, answer);
 	memset(buf, 0xff, len);
 }
 
