@@ -55,9 +55,11 @@ static void follow_id(struct aero_virtio_balloon_guest *drv)
 		return;
 	}
 	/* A round that never began needs no end. */
-	drv->is_hint_stop_due = drv->is_hinting && !drv->is_hint_id_due;
+	if (drv->is_hinting && !drv->is_hint_id_due)
+		drv->is_hint_stop_due = true;
 	drv->is_hinting = drv->is_hint_id_due = false;
-	drv->hint.is_returning = wanted == AERO_VIRTIO_BALLOON_HINT_DONE;
+	if (wanted == AERO_VIRTIO_BALLOON_HINT_DONE)
+		drv->hint.is_returning = true;
 }
 
 /* False: the device has this place still, or the ring no room. */
@@ -137,11 +139,14 @@ static void hint(struct aero_virtio_balloon_guest *drv)
 uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 {
 	struct aero_virtio_guest_queue *queue = &drv->queue[HINT].queue;
-	bool is_more;
+	bool was_returning = false, is_more;
 
 	if (drv->queue[HINT].is_there) {
 		follow_id(drv);
-		hint(drv);
+		/* What is hinted now would be taken back at once. */
+		was_returning = drv->hint.is_returning;
+		if (!was_returning)
+			hint(drv);
 	}
 	if (drv->hint.is_returning && !aero_vb_loan_return(drv, &drv->hint, AERO_PAGES_LIST_MAX))
 		drv->hint.is_returning = false;
@@ -150,6 +155,8 @@ uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv, uint64_t now_n
 	is_more = drv->is_hinting || drv->is_hint_stop_due;
 	if (!is_more || !drv->queue[HINT].is_there)
 		return AERO_NEVER;
+	if (was_returning)
+		return now_ns;
 	if (has_room(drv) && drv->is_hinting && !drv->is_hint_id_due)
 		return now_ns;
 	return aero_virtio_guest_queue_interrupt_after(queue, (queue->in_flight + 1) / 2)

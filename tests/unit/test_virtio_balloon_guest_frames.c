@@ -237,7 +237,7 @@ static void test_frames_are_used_at_once_where_it_need_not_be(void **state)
 	aim(guest, 0);
 	assert_int_equal(sim_port_lent_frames(&guest->sim), 0);
 	assert_int_equal(fake_guest_stall(guest), AERO_STALL_NONE);
-	/* The device looks at its queues in any order: nothing is given anew before this is seen. */
+	/* The device looks at its queues in any order: what left is seen first, then given anew. */
 	aim(guest, 300);
 	expect_request(guest, 0, 0);
 	expect_request(guest, 1, 256);
