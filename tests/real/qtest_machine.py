@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """QEMU's own virtio-balloon without a guest processor, and our driver as a process beside it."""
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -32,6 +34,11 @@ INDIRECT, EVENT_IDX, VERSION_1, PACKED = 28, 29, 32, 34
 
 def bits(*numbers):
     return sum(1 << number for number in numbers)
+
+
+def end_with_parent():
+    """In a child: PR_SET_PDEATHSIG, so that a test that is killed leaves no machine behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class QmpError(Exception):
@@ -114,7 +121,8 @@ class Machine:
              "-qtest", "unix:%s,server=on,wait=off" % self.socket, "-qtest-log", "none",
              "-qmp", "unix:%s,server=on,wait=off" % qmp_path,
              *more, "-device", "%s,id=balloon%s" % (model, "," + device if device else "")],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            preexec_fn=end_with_parent)
         try:
             until(lambda: os.path.exists(qmp_path) or self.process.poll() is not None, "QEMU")
             if self.process.poll() is not None:
