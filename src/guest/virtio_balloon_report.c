@@ -9,6 +9,8 @@
 #include "virtio_balloon_internal.h"
 
 #define ORDER_MAX 19u
+/* In one request. */
+#define FRAMES_MAX (UINT32_MAX >> AERO_FRAME_SHIFT)
 
 bool aero_vb_report_choose(struct aero_virtio_balloon_guest *drv)
 {
@@ -20,6 +22,14 @@ bool aero_vb_report_choose(struct aero_virtio_balloon_guest *drv)
 		orders = drv->balloon.config.port->orders & (0 - drv->balloon.config.port->orders);
 	drv->report.order = order ? order : aero_high_bit(orders);
 	return drv->report.order <= ORDER_MAX;
+}
+
+/* All that the pass has goes back, what the device still has when that is answered. */
+static void end_pass(struct aero_virtio_balloon_guest *drv)
+{
+	drv->is_report_passing = false;
+	drv->report.is_returning = true;
+	drv->report_due_ns = aero_balloon_later(drv->now_ns, drv->config.reporting.delay_ns);
 }
 
 /* What the device had is answered, one way or the other. */
@@ -36,8 +46,9 @@ static void answer(struct aero_virtio_balloon_guest *drv, bool is_reported)
 	}
 	if (!is_reported)
 		port->free(port->ctx, drv->report.order, drv->report_block, count);
-	else if (!aero_vb_loan_add(drv, &drv->report, drv->report_block, count))
-		drv->is_report_passing = false;
+	else if (!aero_vb_loan_add(drv, &drv->report, drv->report_block, count) ||
+		 !drv->is_report_passing)
+		end_pass(drv);
 }
 
 void aero_vb_report_reset(struct aero_virtio_balloon_guest *drv)
@@ -79,6 +90,20 @@ static uint32_t capacity(const struct aero_virtio_balloon_guest *drv)
 							   : AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX;
 }
 
+/* Whether ranges can be one request: a chain has 32 bits for its length. */
+static bool are_ranges_sane(const struct aero_range *ranges, size_t count)
+{
+	uint64_t left = FRAMES_MAX;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (!ranges[i].count || ranges[i].count > left)
+			return false;
+		left -= ranges[i].count;
+	}
+	return true;
+}
+
 enum aero_status aero_virtio_balloon_guest_report_free(struct aero_virtio_balloon_guest *drv,
 						       const struct aero_range *ranges,
 						       size_t count)
@@ -87,11 +112,8 @@ enum aero_status aero_virtio_balloon_guest_report_free(struct aero_virtio_balloo
 
 	if (!drv->queue[REPORTING].is_there || !drv->config.reported || !drv->is_live)
 		return AERO_ENOTSUP;
-	if (!count || count > capacity(drv))
+	if (!count || count > capacity(drv) || !are_ranges_sane(ranges, count))
 		return AERO_EINVAL;
-	for (i = 0; i < count; i++)
-		if (!ranges[i].count || ranges[i].count > UINT32_MAX >> AERO_FRAME_SHIFT)
-			return AERO_EINVAL;
 	if (drv->report_count)
 		return AERO_EAGAIN;
 	for (i = 0; i < count; i++)
@@ -119,8 +141,9 @@ static bool borrow(struct aero_virtio_balloon_guest *drv)
 {
 	const struct aero_port *port = drv->balloon.config.port;
 	uint64_t whole = drv->report_left >> drv->report.order;
-	uint32_t most = capacity(drv), i;
+	uint32_t most = capacity(drv), fitting = FRAMES_MAX >> drv->report.order, i;
 
+	most = fitting < most ? fitting : most;
 	most = whole < most ? (uint32_t)whole : most;
 	if (!most)
 		return false;
@@ -140,24 +163,24 @@ static bool borrow(struct aero_virtio_balloon_guest *drv)
 	return false;
 }
 
-static void end_pass(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
-{
-	drv->is_report_passing = false;
-	drv->report.is_returning = true;
-	drv->report_due_ns = aero_balloon_later(now_ns, drv->config.reporting.delay_ns);
-}
-
 /* One request of a pass. */
 static void pull(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 {
 	bool is_pulling = drv->config.reporting.is_pulling;
+	bool is_short = drv->balloon.stall == AERO_STALL_NO_MEMORY;
+	/* What is free is the balloon's first. */
+	bool is_moving = is_short || drv->balloon.stall == AERO_STALL_WORKING;
 
 	if (drv->report_count || drv->report.is_returning)
 		return;
-	if (!drv->is_report_passing && is_pulling && now_ns >= drv->report_due_ns)
-		begin_pass(drv);
-	if (drv->is_report_passing && (!is_pulling || !borrow(drv)))
-		end_pass(drv, now_ns);
+	if (!drv->is_report_passing) {
+		if (!is_pulling || now_ns < drv->report_due_ns)
+			return;
+		if (!is_moving)
+			begin_pass(drv);
+	}
+	if (!drv->is_report_passing || !is_pulling || is_short || !borrow(drv))
+		end_pass(drv);
 }
 
 uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)

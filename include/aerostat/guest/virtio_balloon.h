@@ -114,8 +114,8 @@ enum aero_status aero_virtio_balloon_guest_reclaim(struct aero_virtio_balloon_gu
  * Shape:   one request; the device may throw their contents away.
  * Owner:   the frames are the driver's until reported(), which comes once after AERO_OK.
  * Errors:  AERO_ENOTSUP: PAGE_REPORTING is not negotiated now, or reported is NULL. AERO_EAGAIN: a
- *          report is with the device. AERO_EINVAL: count, or a range that is empty or of 4 GiB and
- *          more.
+ *          report is with the device. AERO_EINVAL: count, a range that is empty, or ranges of 4 GiB
+ *          and more in all.
  * Context: that of the transport; not beside step().
  * Source:  VIRTIO 1.4, 5.5.6.7.
  */
