@@ -109,9 +109,9 @@ static void install_lock_alone(struct broken_port *broken)
 	broken->port.unlock = NULL;
 }
 
-static void install_no_order_0(struct broken_port *broken)
+static void install_no_orders(struct broken_port *broken)
 {
-	broken->port.orders &= ~1u;
+	broken->port.orders = 0;
 }
 
 static size_t alloc_one_more(void *ctx, unsigned int order, enum aero_effort effort,
@@ -536,7 +536,7 @@ const struct defect defects[] = {
 	{ "free is missing", "members", install_no_free, 0 },
 	{ "page_frame is missing", "members", install_no_page_frame, 0 },
 	{ "lock without unlock", "members", install_lock_alone, 0 },
-	{ "order 0 is missing", "members", install_no_order_0, 0 },
+	{ "no order is offered", "members", install_no_orders, 0 },
 	{ "blocks are not aligned", "alloc: blocks are aligned and inside memory",
 	  install_unaligned, 0 },
 	{ "addresses instead of frame numbers", "alloc: blocks are aligned and inside memory",
@@ -553,7 +553,7 @@ const struct defect defects[] = {
 	{ "free takes the first only", "free: blocks come back", install_free_first, 0 },
 	{ "free takes one frame of a block", "free: blocks come back", install_free_order_0, 0 },
 	{ "free wants ascending frames", "free: in any order", install_free_ascending, 0 },
-	{ "split loses frames", "split: frames are freed one by one", install_split_loses, 0 },
+	{ "split loses frames", "split: pages are freed one by one", install_split_loses, 0 },
 	{ "nothing is managed", "managed: as documented", install_managed_none, 0 },
 	{ "managed means free", "managed: as documented", install_managed_free, 0 },
 	{ "managed means free, without adjust", "managed: as documented", install_managed_free,

@@ -14,7 +14,7 @@ const struct port_check port_checks[] = {
 	{ "alloc: never more than asked", port_check_count_asked },
 	{ "alloc: sizes do not overlap", port_check_sizes },
 	{ "alloc: spare effort does not sleep", port_check_spare },
-	{ "split: frames are freed one by one", port_check_split },
+	{ "split: pages are freed one by one", port_check_split },
 	{ "managed: as documented", port_check_managed },
 	{ "offline: there and back", port_check_offline },
 	{ "exhaustion: all comes back", port_check_exhaustion },
@@ -100,6 +100,15 @@ const char *port_look_at(const struct port_conformance *suite, unsigned int orde
 	if (first >= end || end - first < size)
 		return "a block lies outside of memory";
 	return NULL;
+}
+
+unsigned int port_page_order(const struct port_conformance *suite)
+{
+	unsigned int order = 0;
+
+	while (order < PORT_ORDERS - 1 && !port_has_order(suite, order))
+		order++;
+	return order;
 }
 
 bool port_has_order(const struct port_conformance *suite, unsigned int order)

@@ -38,7 +38,7 @@ static const char *cycle(const struct port_conformance *suite, unsigned int orde
 	unsigned int turns = turns_for(suite, (uint64_t)count << order);
 
 	if (!count)
-		return order ? NULL : "there is nothing to take";
+		return order > port_page_order(suite) ? NULL : "there is nothing to take";
 	while (count && turns--) {
 		if (is_reversed)
 			reverse(suite->scratch, count);
@@ -71,20 +71,21 @@ const char *port_check_free_reversed(const struct port_conformance *suite)
 	return cycle_all(suite, true);
 }
 
-/* Every other frame, from the first or the second on, in batches. */
+/* Every other page, from the first or the second on, in batches. */
 static void free_half(const struct port_conformance *suite, unsigned int order, aero_frame first)
 {
 	aero_frame end = (first | (((aero_frame)1 << order) - 1)) + 1;
+	unsigned int page = port_page_order(suite);
 	size_t count = 0;
 
-	for (aero_frame frame = first; frame < end; frame += 2) {
+	for (aero_frame frame = first; frame < end; frame += (aero_frame)2 << page) {
 		suite->scratch[count++] = frame;
 		if (count == BATCH) {
-			port_give(suite, 0, count);
+			port_give(suite, page, count);
 			count = 0;
 		}
 	}
-	port_give(suite, 0, count);
+	port_give(suite, page, count);
 }
 
 static const char *split_blocks(const struct port_conformance *suite, unsigned int order)
@@ -103,9 +104,9 @@ static const char *split_blocks(const struct port_conformance *suite, unsigned i
 		if (port->split)
 			port->split(port->ctx, order, first);
 		free_half(suite, order, first);
-		free_half(suite, order, first + 1);
+		free_half(suite, order, first + ((aero_frame)1 << port_page_order(suite)));
 		if (!port_take(suite, order, 1))
-			return "frames of a block that was split do not come back";
+			return "pages of a block that was split do not come back";
 	}
 	port_give(suite, order, 1);
 	return NULL;
@@ -115,7 +116,7 @@ const char *port_check_split(const struct port_conformance *suite)
 {
 	const char *wrong = port_conformance_skipped;
 
-	for (unsigned int order = 1; order < PORT_ORDERS; order++) {
+	for (unsigned int order = port_page_order(suite) + 1; order < PORT_ORDERS; order++) {
 		if (!port_has_order(suite, order) || suite->may_lack >> order & 1)
 			continue;
 		wrong = split_blocks(suite, order);

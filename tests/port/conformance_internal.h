@@ -17,6 +17,9 @@ void port_give(const struct port_conformance *suite, unsigned int order, size_t 
 const char *port_look_at(const struct port_conformance *suite, unsigned int order,
 			 aero_frame first);
 
+/* The order of the kernel's page: the lowest that is offered. */
+unsigned int port_page_order(const struct port_conformance *suite);
+
 bool port_has_order(const struct port_conformance *suite, unsigned int order);
 
 /* The checks. */

@@ -83,8 +83,8 @@ const char *port_check_page_bytes(const struct port_conformance *suite)
 		write_page(pages.page[i], 0x0123456789abcdefull * (i + 1));
 	/* Others come and go meanwhile. */
 	other = suite->port->page_get(suite->port->ctx);
-	count = port_take(suite, 0, PAGES);
-	port_give(suite, 0, count);
+	count = port_take(suite, port_page_order(suite), PAGES);
+	port_give(suite, port_page_order(suite), count);
 	if (other)
 		suite->port->page_put(suite->port->ctx, other);
 	for (size_t i = 0; i < pages.count && !wrong; i++) {
@@ -99,7 +99,8 @@ const char *port_check_page_bytes(const struct port_conformance *suite)
 static const char *compare_frames(const struct port_conformance *suite, const struct pages *pages)
 {
 	const struct aero_port *port = suite->port;
-	size_t count = port_take(suite, 0, PAGES);
+	unsigned int order = port_page_order(suite);
+	size_t count = port_take(suite, order, PAGES);
 	const char *wrong = NULL;
 
 	for (size_t i = 0; i < pages->count && !wrong; i++) {
@@ -110,7 +111,7 @@ static const char *compare_frames(const struct port_conformance *suite, const st
 		else if (frame != port->page_frame(port->ctx, pages->page[i]))
 			wrong = "a page has another frame number each time";
 		for (size_t j = 0; j < count && !wrong; j++) {
-			if (suite->scratch[j] == frame)
+			if (frame >> order == suite->scratch[j] >> order)
 				wrong = "a page has the frame number of a block";
 		}
 		for (size_t j = 0; j < i && !wrong; j++) {
@@ -118,7 +119,7 @@ static const char *compare_frames(const struct port_conformance *suite, const st
 				wrong = "two pages have one frame number";
 		}
 	}
-	port_give(suite, 0, count);
+	port_give(suite, port_page_order(suite), count);
 	return wrong;
 }
 

@@ -116,6 +116,14 @@ static void test_sim_with_single_frames_only_passes(void **state)
 	pass_config(&config, 1);
 }
 
+static void test_sim_with_pages_of_64_kib_passes(void **state)
+{
+	struct sim_port_config config = { .frames = 16384, .orders = 0x210 };
+
+	(void)state;
+	pass_config(&config, 0);
+}
+
 static void test_sim_without_optional_members_passes(void **state)
 {
 	struct sim_port_config config = {
@@ -212,6 +220,7 @@ int main(void)
 		cmocka_unit_test(test_sim_in_any_order_passes),
 		cmocka_unit_test(test_sim_with_many_orders_passes),
 		cmocka_unit_test(test_sim_with_single_frames_only_passes),
+		cmocka_unit_test(test_sim_with_pages_of_64_kib_passes),
 		cmocka_unit_test(test_sim_without_optional_members_passes),
 		cmocka_unit_test(test_sim_of_1_tib_passes),
 		cmocka_unit_test(test_sim_with_pages_inside_passes),

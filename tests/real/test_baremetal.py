@@ -38,6 +38,13 @@ class Kernels:
         self.assertEqual(metal.numbers("conformance")["failed"], 0)
         metal.ask("check")
 
+    def test_conformance_suite_with_large_pages(self):
+        for order in (2, 4):
+            with self.subTest(order=order):
+                metal = self.boot(self.MACHINE, None, "marks=1 page_order=%d" % order)
+                result = metal.numbers("conformance")
+                self.assertEqual((result["failed"], result["skipped"]), (0, 0), metal.log)
+
     def test_conformance_suite_beside_a_balloon(self):
         metal = self.boot(self.MACHINE, options="marks=1 orders=1")
         metal.inflate(64 * MIB)
