@@ -424,23 +424,21 @@ static void test_blocks_of_a_pass_are_reclaimed(void **state)
 }
 
 /* Memory for the record of a pass ends before the pass does. */
-static void pass_without_memory(bool is_turned_off, unsigned int order)
+static void pass_without_memory(bool is_off, unsigned int order)
 {
-	struct aero_virtio_balloon_reporting next = { .is_pulling = !is_turned_off,
-						      .order = order };
+	struct aero_virtio_balloon_reporting next = { .is_pulling = !is_off, .order = order };
 	struct fake_guest *guest = pulling_guest(0, 3, 0);
 	uint64_t frames = 0;
 
 	/* The pass has nothing yet, and no page to remember more. */
 	(void)take(guest, &frames);
 	sim_port_fail(&guest->sim, SIM_PORT_PAGE_GET, 1, true);
-	guest->sim.during = NULL;
 	answer(guest);
 	sim_port_fail(&guest->sim, 0, 0, false);
 	assert_int_equal(aero_virtio_balloon_guest_set_reporting(&guest->drv, &next), AERO_OK);
 	guest->due = guest->now;
 	fake_guest_settle(guest);
-	if (is_turned_off)
+	if (is_off)
 		assert_int_equal(sim_port_lent_frames(&guest->sim), 0);
 	(void)whole_pass(guest);
 	fake_guest_wait(guest, 5 * SECOND);
