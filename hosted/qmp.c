@@ -42,6 +42,15 @@ static void add_request(struct aero_qmp *qmp, struct aero_qmp_request *request)
 	set_timer(qmp);
 }
 
+static bool is_waiting(const struct aero_qmp *qmp, const struct aero_qmp_request *request)
+{
+	const struct aero_qmp_request *at = qmp->waiting;
+
+	while (at && at != request)
+		at = at->next;
+	return at;
+}
+
 /* Takes a request off the list first: its owner may use it again in the call. */
 static void answer(struct aero_qmp *qmp, struct aero_qmp_request *request,
 		   const struct aero_qmp_answer *what)
@@ -147,7 +156,7 @@ enum aero_status aero_qmp_ask(struct aero_qmp *qmp, struct aero_qmp_request *req
 {
 	enum aero_status status;
 
-	if (qmp->state != AERO_QMP_READY || qmp->is_closing) {
+	if (qmp->state != AERO_QMP_READY || qmp->is_closing || is_waiting(qmp, request)) {
 		json_decref(command->arguments);
 		return AERO_ESTATE;
 	}

@@ -136,8 +136,8 @@ void aero_qmp_start(struct aero_qmp *qmp, uv_loop_t *loop, int fd, uint32_t time
  *
  * Shape:   commands are answered in their order. One that timed out is not taken back.
  * Owner:   @command->arguments is taken, whatever happens. @request is @qmp's until @answered.
- * Errors:  AERO_EINVAL (too long), AERO_ESTATE (not ready, or closing), AERO_EGONE (the server does
- *          not read any more), AERO_ENOMEM.
+ * Errors:  AERO_EINVAL (too long), AERO_ESTATE (not ready, closing, or @request is still waiting),
+ *          AERO_EGONE (the server does not read any more), AERO_ENOMEM.
  * Context: the loop's thread.
  * Source:  as aero_qmp_start().
  */

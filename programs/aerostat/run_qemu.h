@@ -31,18 +31,18 @@ struct run_qemu_guest {
 
 /* The members of struct run_kind that all these guests share. */
 struct run_machine *run_qemu_create(const struct run_machine_setting *setting);
-void run_qemu_destroy(struct run_machine *machine);
-bool run_qemu_start(struct run_machine *machine, struct aero_error *error);
-void run_qemu_power_off(struct run_machine *machine, uint32_t timeout_ms);
-void run_qemu_kill(struct run_machine *machine);
-void run_qemu_close(struct run_machine *machine);
-void run_qemu_memory(struct run_machine *machine);
-void run_qemu_dirty(struct run_machine *machine, uint64_t bytes);
-void run_qemu_inspect(struct run_machine *machine, enum run_phase phase);
-void run_qemu_set_target(struct run_machine *machine, uint64_t frames);
-void run_qemu_numbers(struct run_machine *machine, struct run_machine_numbers *out_numbers);
-const struct aero_guest_memory *run_qemu_guest_memory(const struct run_machine *machine);
-void run_qemu_report(struct run_machine *machine, struct run_result *result);
+void run_qemu_destroy(struct run_machine *base);
+bool run_qemu_start(struct run_machine *base, struct aero_error *error);
+void run_qemu_power_off(struct run_machine *base, uint32_t timeout_ms);
+void run_qemu_kill(struct run_machine *base);
+void run_qemu_close(struct run_machine *base);
+void run_qemu_memory(struct run_machine *base);
+void run_qemu_dirty(struct run_machine *base, uint64_t bytes);
+void run_qemu_inspect(struct run_machine *base, enum run_phase phase);
+void run_qemu_set_target(struct run_machine *base, uint64_t frames);
+void run_qemu_numbers(struct run_machine *base, struct run_machine_numbers *out_numbers);
+const struct aero_guest_memory *run_qemu_guest_memory(const struct run_machine *base);
+void run_qemu_report(struct run_machine *base, struct run_result *result);
 
 /* All of them, and what else is the same. */
 #define RUN_QEMU_KIND                                                                       \

@@ -110,28 +110,40 @@ static void on_event(void *ctx, const char *name, const json_t *data)
 		(void)take_actual(balloon, data);
 }
 
+static void send_target(struct run_qemu_balloon *balloon);
+
 static void on_set(void *ctx, const struct aero_qmp_answer *answer)
 {
 	struct run_qemu_balloon *balloon = ctx;
 
 	if (!is_good(balloon, "balloon", answer) || balloon->is_closing)
 		return;
-	balloon->is_set = true;
-	uv_timer_start(&balloon->poll, on_poll, 0, 0);
+	balloon->is_set = balloon->sent_frames == balloon->target_frames;
+	if (balloon->is_set)
+		uv_timer_start(&balloon->poll, on_poll, 0, 0);
+	else
+		send_target(balloon);
 }
 
-void run_qemu_balloon_set_target(struct run_qemu_balloon *balloon, uint64_t frames)
+/* While one is being set, it waits for its answer. */
+static void send_target(struct run_qemu_balloon *balloon)
 {
-	uint64_t left = balloon->memory_bytes - (frames << AERO_FRAME_SHIFT);
+	uint64_t left = balloon->memory_bytes - (balloon->target_frames << AERO_FRAME_SHIFT);
 	const struct aero_qmp_command command = {
 		.name = "balloon",
 		.arguments = json_pack("{s:I}", "value", (json_int_t)left),
 	};
 
+	if (aero_qmp_ask(&balloon->qmp, &balloon->setting, &command, on_set, balloon) == AERO_OK)
+		balloon->sent_frames = balloon->target_frames;
+}
+
+void run_qemu_balloon_set_target(struct run_qemu_balloon *balloon, uint64_t frames)
+{
 	balloon->target_frames = frames;
 	balloon->way_frames = balloon->actual_frames;
 	balloon->is_set = balloon->is_known = false;
-	(void)aero_qmp_ask(&balloon->qmp, &balloon->setting, &command, on_set, balloon);
+	send_target(balloon);
 }
 
 static enum aero_host_stall find_stall(const struct run_qemu_balloon *balloon)

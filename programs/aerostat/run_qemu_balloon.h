@@ -33,6 +33,7 @@ struct run_qemu_balloon {
 	struct run_qemu_balloon_events events;
 	uint64_t memory_bytes;
 	uint64_t target_frames;
+	uint64_t sent_frames; /* of the target, what QEMU was told last */
 	uint64_t actual_frames;
 	uint64_t way_frames;  /* actual when the target was set */
 	double last_update;   /* of the statistics that were read last */

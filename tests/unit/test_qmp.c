@@ -232,6 +232,18 @@ static void test_ask_time_limit_and_late_answer(void **state)
 	assert_int_equal(rig->ends, 0);
 }
 
+/* Its place in the list is taken: that would be two of it. */
+static void test_ask_with_a_request_that_waits(void **state)
+{
+	struct rig *rig = *state;
+
+	greet(rig);
+	ask(rig, 0, "a");
+	assert_int_equal(try_ask(rig, 0, "b"), AERO_ESTATE);
+	say(rig, "{\"return\": {}, \"id\": 2}\n");
+	expect_reply(&rig->replies[0], AERO_OK, "");
+}
+
 static void test_ask_too_long(void **state)
 {
 	struct rig *rig = *state;
@@ -293,6 +305,7 @@ int main(void)
 		CASE(test_ask_numbers_above_what_json_integers_hold),
 		CASE(test_ask_again_in_the_answer),
 		CASE(test_ask_time_limit_and_late_answer),
+		CASE(test_ask_with_a_request_that_waits),
 		CASE(test_ask_too_long),
 		CASE(test_ask_server_that_does_not_read),
 	};

@@ -271,6 +271,24 @@ static void test_target_is_what_is_left_to_the_guest(void **state)
 	assert_int_equal(rig->fails, 0);
 }
 
+/* Each is told to QEMU after the other, and only the last one counts. */
+static void test_target_that_changes_before_it_is_set(void **state)
+{
+	struct rig *rig = *state;
+
+	run_qemu_balloon_set_target(&rig->balloon, 16);
+	run_qemu_balloon_set_target(&rig->balloon, 32);
+	run_qemu_balloon_set_target(&rig->balloon, 48);
+	rig->left_bytes = MEMORY_BYTES - 16 * 4096;
+	turn(rig, 30);
+	assert_int_equal(rig->value, MEMORY_BYTES - 48 * 4096);
+	assert_false(numbers(rig).is_reached);
+	rig->left_bytes = MEMORY_BYTES - 48 * 4096;
+	turn(rig, 30);
+	assert_true(numbers(rig).is_reached);
+	assert_int_equal(rig->fails, 0);
+}
+
 /* A target where the balloon is already counts only when QEMU has it. */
 static void test_target_that_is_there_already(void **state)
 {
@@ -419,6 +437,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(test_target_is_what_is_left_to_the_guest),
+		CASE(test_target_that_changes_before_it_is_set),
 		CASE(test_target_that_is_there_already),
 		CASE(test_actual_is_asked_for_often_only_on_the_way),
 		CASE(test_event_tells_before_the_answer),
