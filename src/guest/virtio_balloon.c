@@ -210,6 +210,11 @@ uint64_t aero_virtio_balloon_guest_step(struct aero_virtio_balloon_guest *drv, u
 	drv->now_ns = now_ns;
 	if (drv->is_suspended)
 		return AERO_NEVER;
+	/* A target may have come: what is free is the balloon's before it is reported. */
+	if (aero_flag_is_raised(&drv->config_changed) && !aero_vb_report_make_way(drv)) {
+		step_side(drv, now_ns);
+		return now_ns;
+	}
 	due = aero_balloon_step(&drv->balloon, now_ns);
 	aero_vb_tell_progress(drv);
 	side = step_side(drv, now_ns);
@@ -364,8 +369,7 @@ void aero_virtio_balloon_guest_report(const struct aero_virtio_balloon_guest *dr
 	out_report->counters = drv->counters;
 	out_report->counters.interrupts = aero_count_read(&drv->interrupts);
 	out_report->features = drv->features;
-	out_report->held_frames =
-		aero_vb_loan_frames(&drv->hint) + aero_vb_loan_frames(&drv->report);
+	out_report->held_frames = aero_vb_loan_frames(&drv->hint) + aero_vb_report_frames(drv);
 	out_report->hint_id = drv->hint_id;
 	out_report->status = drv->status;
 	out_report->is_compact = drv->is_compact;

@@ -144,6 +144,12 @@ void aero_vb_hint_reset(struct aero_virtio_balloon_guest *drv);
 
 uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns);
 void aero_vb_report_reset(struct aero_virtio_balloon_guest *drv);
+
+/* Ends a pass, because the balloon needs memory; false: not all of it is back. */
+bool aero_vb_report_make_way(struct aero_virtio_balloon_guest *drv);
+
+/* Frames that are out for reports. */
+uint64_t aero_vb_report_frames(const struct aero_virtio_balloon_guest *drv);
 bool aero_vb_report_choose(struct aero_virtio_balloon_guest *drv);
 
 #endif

@@ -183,6 +183,23 @@ static void pull(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 		end_pass(drv);
 }
 
+bool aero_vb_report_make_way(struct aero_virtio_balloon_guest *drv)
+{
+	if (drv->is_report_passing)
+		end_pass(drv);
+	return !aero_frame_set_count(&drv->report.held);
+}
+
+uint64_t aero_vb_report_frames(const struct aero_virtio_balloon_guest *drv)
+{
+	uint64_t frames = aero_vb_loan_frames(&drv->report);
+	unsigned int i;
+
+	for (i = 0; i < drv->report_count; i++)
+		frames += drv->report_range[i].count;
+	return frames;
+}
+
 uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 {
 	bool is_there = drv->queue[REPORTING].is_there;
