@@ -5,7 +5,7 @@ BUILD ?= build
 export BUILD
 PREFIX ?= /usr/local
 
-.PHONY: all build run test check-quick bench fuzz install clean format help
+.PHONY: all build run guests test check-quick bench fuzz install clean format help
 
 all: build
 
@@ -21,6 +21,12 @@ run:
 	@scripts/setup run
 	@$(MAKE) --no-print-directory build
 	$(BUILD)/aerostat run
+
+# Configured again: what was not there before may be now.
+guests: $(BUILD)/build.ninja
+	@scripts/setup guests
+	@meson setup --reconfigure $(BUILD) >/dev/null
+	@$(MAKE) --no-print-directory build
 
 test:
 	@scripts/setup test
@@ -54,6 +60,7 @@ clean:
 help:
 	@echo 'make              build; the program is build/aerostat'
 	@echo 'make run          install what is missing, build, run the demonstration'
+	@echo 'make guests       install and build what run --guest baremetal-aarch64, -riscv64 needs'
 	@echo 'make test         install what is missing, build, run every test'
 	@echo 'make check-quick  the tests that need no guest, under a minute'
 	@echo 'make bench        measure and compare'
