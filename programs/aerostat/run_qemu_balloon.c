@@ -225,15 +225,19 @@ static void set_interval(struct run_qemu_balloon *balloon, int seconds,
 	(void)aero_qmp_ask(&balloon->qmp, request, &command, answered, balloon);
 }
 
+/* In whole seconds: of the same one, they are waited for until the next. */
+static double last_update(const json_t *result)
+{
+	return json_number_value(json_object_get(result, "last-update"));
+}
+
 static void on_statistics(void *ctx, const struct aero_qmp_answer *answer)
 {
 	struct run_qemu_balloon *balloon = ctx;
-	double update = json_number_value(json_object_get(answer->result, "last-update"));
 
 	if (answer->status != AERO_OK) {
 		end_statistics(balloon, NULL, answer->text);
-	} else if (update > balloon->last_update) {
-		balloon->last_update = update;
+	} else if (last_update(answer->result) > balloon->last_update) {
 		set_interval(balloon, 0, &balloon->stopping, on_stopped);
 		end_statistics(balloon, make_statistics(json_object_get(answer->result, "stats")),
 			       "");
@@ -245,7 +249,7 @@ static void on_statistics(void *ctx, const struct aero_qmp_answer *answer)
 	}
 }
 
-static void read_statistics(struct run_qemu_balloon *balloon)
+static void get_statistics(struct run_qemu_balloon *balloon, aero_qmp_answered answered)
 {
 	const struct aero_qmp_command command = {
 		.name = "qom-get",
@@ -254,7 +258,12 @@ static void read_statistics(struct run_qemu_balloon *balloon)
 	};
 
 	/* If it cannot be sent, the connection's end tells. */
-	(void)aero_qmp_ask(&balloon->qmp, &balloon->reading, &command, on_statistics, balloon);
+	(void)aero_qmp_ask(&balloon->qmp, &balloon->reading, &command, answered, balloon);
+}
+
+static void read_statistics(struct run_qemu_balloon *balloon)
+{
+	get_statistics(balloon, on_statistics);
 }
 
 static void on_interval(void *ctx, const struct aero_qmp_answer *answer)
@@ -267,10 +276,23 @@ static void on_interval(void *ctx, const struct aero_qmp_answer *answer)
 		read_statistics(balloon);
 }
 
+/* A driver hands statistics over when it starts, and QEMU keeps them: those are old. */
+static void on_old(void *ctx, const struct aero_qmp_answer *answer)
+{
+	struct run_qemu_balloon *balloon = ctx;
+
+	if (answer->status != AERO_OK) {
+		end_statistics(balloon, NULL, answer->text);
+		return;
+	}
+	balloon->last_update = last_update(answer->result);
+	set_interval(balloon, STATS_INTERVAL_S, &balloon->reading, on_interval);
+}
+
 void run_qemu_balloon_ask_statistics(struct run_qemu_balloon *balloon, uint32_t timeout_ms)
 {
 	balloon->deadline_ms = uv_now(balloon->poll.loop) + timeout_ms;
-	set_interval(balloon, STATS_INTERVAL_S, &balloon->reading, on_interval);
+	get_statistics(balloon, on_old);
 }
 
 /* Coming and going ---------------------------------------------------------------------------- */

@@ -36,7 +36,7 @@ struct run_qemu_balloon {
 	uint64_t sent_frames; /* of the target, what QEMU was told last */
 	uint64_t actual_frames;
 	uint64_t way_frames;  /* actual when the target was set */
-	double last_update;   /* of the statistics that were read last */
+	double last_update;   /* of the statistics that were there before */
 	uint64_t deadline_ms; /* of the statistics that are awaited */
 	bool is_set;	      /* QEMU has the target */
 	bool is_known;	      /* and has told actual since */

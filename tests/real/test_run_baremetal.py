@@ -54,6 +54,7 @@ class MetalCase(test_run_qemu.QemuCase):
             self.assertLess(account[way], result[way] + 0.05)
         free = [result["guest_free_%s_bytes" % when] for when in ("before", "inflated", "after")]
         self.assertLess(free[1], free[0] - balloon * 0.9)
+        self.assertLess(result["guest_stats"]["free_memory_bytes"], free[0] - balloon * 0.9)
         # All of them come back, but for what the driver keeps its books in.
         self.assertLess(free[0] - free[2], MIB // 4)
         counters = result["counters"]["driver"]
