@@ -102,6 +102,7 @@ static void run_one(const struct variant *variant, unsigned int features)
 	options.guest.has_poison = features & VIRTIO_PAIR_F(PAGE_POISON);
 	options.guest.poison = 0xaaaaaaaa;
 	virtio_pair_open(pair, &options);
+	pair->thorough = 8;
 	at_rest(pair, features, 0);
 	check_choice(pair, features, variant->is_compact);
 	at_rest(pair, features, MIB(6));

@@ -99,7 +99,7 @@ static void reset(struct virtio_fake *fake)
 	fake->accepted = 0;
 	fake->resets++;
 	fake->given_frames = 0;
-	memset(fake->frame, VIRTIO_FAKE_GUEST, sizeof(fake->frame));
+	memset(fake->frame, VIRTIO_FAKE_GUEST, fake->frame_end);
 	for (unsigned int i = 0; i < VIRTIO_FAKE_QUEUES; i++) {
 		fake->queue[i].is_up = false;
 		fake->queue[i].flying_count = 0;
@@ -349,6 +349,8 @@ static void move_frame(struct virtio_fake *fake, uint32_t number, enum virtio_fa
 		virtio_fake_complain(fake, "a frame outside of memory", number);
 		return;
 	}
+	if (number >= fake->frame_end)
+		fake->frame_end = number + 1;
 	if (fake->frame[number] != from)
 		virtio_fake_complain(fake, "a frame that is elsewhere", number);
 	fake->frame[number] = (uint8_t)to;

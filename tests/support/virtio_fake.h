@@ -73,6 +73,7 @@ struct virtio_fake {
 	uint64_t config_reads;
 	uint64_t resets;
 	uint64_t given_frames;
+	uint32_t frame_end;		       /* behind the last number that was ever named */
 	uint32_t numbers[VIRTIO_FAKE_NUMBERS]; /* of the request taken last */
 	char problem[200];
 

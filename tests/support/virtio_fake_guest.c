@@ -89,7 +89,7 @@ static void compare_frames(struct fake_guest *guest)
 	/* What it has not seen yet, too. */
 	bool may_be_early = !(guest->drv.features & 1) && guest->drv.lane[1].flying;
 
-	for (uint32_t frame = 0; frame < VIRTIO_FAKE_FRAMES; frame++) {
+	for (uint32_t frame = 0; frame < guest->fake.frame_end; frame++) {
 		uint8_t state = guest->fake.frame[frame];
 
 		if (state == VIRTIO_FAKE_GUEST || (state != VIRTIO_FAKE_ASKED && may_be_early))
