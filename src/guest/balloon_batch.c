@@ -40,6 +40,17 @@ bool aero_balloon_is_flying(const struct aero_balloon *balloon, enum aero_pages_
 	return false;
 }
 
+bool aero_balloon_is_empty(const struct aero_balloon *balloon)
+{
+	uint64_t held = aero_frame_set_count(&balloon->pool);
+	unsigned int i;
+
+	for (i = 0; i < balloon->pages.size_count; i++)
+		held += aero_frame_set_count(&balloon->refused[i]);
+	return !held && !aero_pages_frames(&balloon->pages) &&
+	       !aero_balloon_is_flying(balloon, AERO_PAGES_RESTING);
+}
+
 static void free_refused(struct aero_balloon *balloon, struct aero_pages_list *list)
 {
 	balloon->counters.size[list->size].refused_freed += list->count;

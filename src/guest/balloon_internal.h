@@ -47,6 +47,9 @@ struct aero_balloon_batch *aero_balloon_slot(struct aero_balloon *balloon);
 bool aero_balloon_add_slots(struct aero_balloon *balloon, uint32_t count);
 bool aero_balloon_is_flying(const struct aero_balloon *balloon, enum aero_pages_move move);
 
+/* Nothing of the kernel's is left: in the balloon, in flight, or held for the round. */
+bool aero_balloon_is_empty(const struct aero_balloon *balloon);
+
 /* Hands a batch to the host. Answers how many of its blocks went, 0 while it is in flight. */
 uint32_t aero_balloon_submit(struct aero_balloon *balloon, struct aero_balloon_batch *batch,
 			     uint64_t now_ns);

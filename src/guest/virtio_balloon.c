@@ -344,8 +344,7 @@ enum aero_status aero_virtio_balloon_guest_suspend(struct aero_virtio_balloon_gu
 		drv->is_suspended = true;
 		aero_balloon_require_reset(balloon);
 	}
-	if (balloon->is_started || aero_pages_frames(&balloon->pages) ||
-	    aero_balloon_is_flying(balloon, AERO_PAGES_RESTING)) {
+	if (balloon->is_started || !aero_balloon_is_empty(balloon)) {
 		aero_balloon_step(balloon, now_ns);
 		return AERO_EAGAIN;
 	}

@@ -228,13 +228,11 @@ static uint64_t compare_run(struct virtio_pair *pair, struct aero_range run, uns
 {
 	struct aero_range frames = { run.first << order, run.count << order };
 
-	for (uint64_t i = 0; i < run.count; i++) {
-		aero_frame first = (run.first + i) << order;
+	uint64_t lent = sim_buddy_lent_run(&pair->sim.buddy, frames);
 
-		if (sim_port_owner(&pair->sim, first) != SIM_OWNER_LENT)
-			virtio_pair_complain(pair, "in the balloon and not out of the kernel",
-					     first, order);
-	}
+	if (lent < frames.count)
+		virtio_pair_complain(pair, "in the balloon and not out of the kernel",
+				     frames.first + lent, order);
 	return aero_frame_set_count_in(&pair->virtio.device.ledger.held, frames);
 }
 
