@@ -261,39 +261,13 @@ struct aero_frame_set_entry *aero_frame_set_last_entry(struct aero_frame_set *se
 	return NULL;
 }
 
-static void free_table(struct aero_frame_set *set, struct aero_frame_set_entry *table)
-{
-	unsigned int i;
-
-	for (i = 0; i < TABLE_ENTRIES; i++) {
-		if (table[i].leaf)
-			put_node(set, table[i].leaf);
-	}
-	put_node(set, table);
-}
-
-static void free_branch(struct aero_frame_set *set, void **branch)
-{
-	unsigned int i;
-
-	for (i = 0; i < BRANCH_SLOTS; i++) {
-		if (branch[i])
-			free_table(set, branch[i]);
-	}
-	put_node(set, branch);
-}
-
 void aero_frame_set_fini(struct aero_frame_set *set)
 {
-	void **root = set->root;
-	unsigned int i;
+	struct aero_frame_set_entry *e;
+	uint64_t leaf = 0;
 
-	for (i = 0; root && i < BRANCH_SLOTS; i++) {
-		if (root[i])
-			free_branch(set, root[i]);
-	}
-	if (root)
-		put_node(set, root);
+	/* With the last leaf goes all that is above it. */
+	while ((e = aero_frame_set_entry_from(set, &leaf)) != NULL)
+		aero_frame_set_drop_leaf(set, leaf * LEAF_FRAMES, e);
 	set->count = 0;
-	forget(set);
 }
