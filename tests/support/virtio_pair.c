@@ -129,6 +129,16 @@ static void reported(void *ctx, const struct aero_range *ranges, size_t count, b
 	}
 }
 
+/* The guest is whatever this runs on. */
+static bool is_big_endian(void)
+{
+	const uint16_t one = 1;
+	uint8_t first;
+
+	memcpy(&first, &one, 1);
+	return !first;
+}
+
 static void open_device(struct virtio_pair *pair, const struct sim_virtio_config *options)
 {
 	struct sim_virtio_config config = *options;
@@ -139,6 +149,7 @@ static void open_device(struct virtio_pair *pair, const struct sim_virtio_config
 	pair->memory.is_ram = is_ram;
 	pair->memory.discard = discard;
 	config.memory = &pair->memory;
+	config.is_big_endian_guest = is_big_endian();
 	config.nodes = pair->nodes.source;
 	if (sim_virtio_init(&pair->virtio, &config))
 		virtio_pair_complain(pair, "the device does not begin", config.offered, 0);
