@@ -23,20 +23,12 @@ struct change {
 
 bool aero_balloon_enter(struct aero_balloon *balloon)
 {
-	uintptr_t state = aero_pages_lock(&balloon->pages);
-	bool is_free = !balloon->is_busy;
-
-	balloon->is_busy = true;
-	aero_pages_unlock(&balloon->pages, state);
-	return is_free;
+	return aero_pages_enter(&balloon->pages, &balloon->is_busy);
 }
 
 void aero_balloon_exit(struct aero_balloon *balloon)
 {
-	uintptr_t state = aero_pages_lock(&balloon->pages);
-
-	balloon->is_busy = false;
-	aero_pages_unlock(&balloon->pages, state);
+	aero_pages_exit(&balloon->pages, &balloon->is_busy);
 }
 
 void aero_balloon_tell(struct aero_balloon *balloon, enum aero_balloon_event_kind kind,
@@ -63,11 +55,12 @@ static void fill_defaults(struct aero_balloon_config *config)
 /* The block sizes to keep: pages, and the largest ones where these are too many. */
 static uint32_t choose_orders(uint32_t orders)
 {
-	uint32_t page = orders & (0 - orders), large = orders ^ page;
+	uint32_t kept = orders & (0 - orders);
+	unsigned int count;
 
-	while (aero_popcount(large) >= AERO_PAGES_SIZES)
-		large &= large - 1;
-	return page | large;
+	for (count = 1; count < AERO_PAGES_SIZES && orders != kept; count++)
+		kept |= 1u << aero_high_bit(orders & ~kept);
+	return kept;
 }
 
 enum aero_status aero_balloon_init(struct aero_balloon *balloon,
@@ -75,7 +68,6 @@ enum aero_status aero_balloon_init(struct aero_balloon *balloon,
 {
 	const struct aero_channel_ops *channel = config->channel;
 	uint32_t orders = config->orders ? config->orders : ~0u;
-	struct aero_node_source nodes;
 	enum aero_status status;
 	unsigned int i;
 
@@ -94,10 +86,9 @@ enum aero_status aero_balloon_init(struct aero_balloon *balloon,
 	status = aero_pages_init(&balloon->pages, config->port, choose_orders(orders));
 	if (status)
 		return status;
-	nodes = balloon->pages.size[0].lent.nodes;
 	for (i = 0; i < AERO_PAGES_SIZES; i++)
-		aero_frame_set_init(&balloon->refused[i], &nodes);
-	aero_frame_set_init(&balloon->pool, &nodes);
+		aero_pages_set_init(&balloon->pages, &balloon->refused[i]);
+	aero_pages_set_init(&balloon->pages, &balloon->pool);
 	if (!aero_balloon_rate_init(balloon))
 		return AERO_EINVAL;
 	balloon->is_reset_required = true;

@@ -60,20 +60,10 @@ static void free_refused(struct aero_balloon *balloon, struct aero_pages_list *l
 /* Keeps what the host refused until the round ends, so that the kernel does not offer it again. */
 static void keep_refused(struct aero_balloon *balloon, struct aero_pages_list *list)
 {
-	struct aero_pages *pages = &balloon->pages;
-	unsigned int order = pages->size[list->size].order;
-	uintptr_t state = aero_pages_lock(pages);
-	uint64_t done;
-
 	balloon->refused_now += list->count;
-	while (list->count) {
-		struct aero_range one = { list->frames[list->count - 1] >> order, 1 };
-
-		if (aero_pages_insert(pages, &balloon->refused[list->size], one, &done, &state))
-			break;
-		list->count--;
-	}
-	aero_pages_unlock(pages, state);
+	list->count =
+		aero_pages_keep(&balloon->pages, &balloon->refused[list->size],
+				balloon->pages.size[list->size].order, list->frames, list->count);
 	if (list->count)
 		free_refused(balloon, list);
 }
@@ -133,27 +123,12 @@ void aero_balloon_collect(struct aero_balloon *balloon)
 	}
 }
 
-/* Takes up to count members of one of our own sets. */
-static uint32_t take(struct aero_balloon *balloon, struct aero_frame_set *set, unsigned int order,
-		     aero_frame *out, uint32_t count)
-{
-	uintptr_t state = aero_pages_lock(&balloon->pages);
-	struct aero_range run;
-	uint32_t taken = 0;
-	uint64_t i;
-
-	while (taken < count && aero_frame_set_take_first(set, count - taken, &run))
-		for (i = 0; i < run.count; i++)
-			out[taken++] = (run.first + i) << order;
-	aero_pages_unlock(&balloon->pages, state);
-	return taken;
-}
-
 uint32_t aero_balloon_pool_take(struct aero_balloon *balloon, aero_frame *out, uint32_t count)
 {
 	if (!aero_frame_set_count(&balloon->pool))
 		return 0;
-	return take(balloon, &balloon->pool, balloon->pages.size[0].order, out, count);
+	return aero_pages_take(&balloon->pages, &balloon->pool, balloon->pages.size[0].order, out,
+			       count);
 }
 
 /* The block's pages, one by one, or false where there is no memory to remember them. */
@@ -162,16 +137,11 @@ static bool split_block(struct aero_balloon *balloon, unsigned int order, aero_f
 	const struct aero_port *port = balloon->config.port;
 	unsigned int page = balloon->pages.size[0].order;
 	struct aero_range pages = { first >> page, (uint64_t)1 << (order - page) };
-	uintptr_t state = aero_pages_lock(&balloon->pages);
 	enum aero_status status;
-	uint64_t done;
 
-	status = aero_pages_insert(&balloon->pages, &balloon->pool, pages, &done, &state);
-	if (status && done) {
-		pages.count = done;
-		aero_frame_set_remove(&balloon->pool, pages);
-	}
-	aero_pages_unlock(&balloon->pages, state);
+	aero_pages_lock(&balloon->pages);
+	status = aero_pages_insert(&balloon->pages, &balloon->pool, pages);
+	aero_pages_unlock(&balloon->pages);
 	if (!status && port->split)
 		port->split(port->ctx, order, first);
 	return !status;
@@ -187,8 +157,8 @@ void aero_balloon_split(struct aero_balloon *balloon, unsigned int size)
 		struct aero_pages_list *list = &slot->list;
 
 		list->size = size;
-		list->count = take(balloon, &balloon->refused[size], order, list->frames,
-				   AERO_PAGES_LIST_MAX);
+		list->count = aero_pages_take(&balloon->pages, &balloon->refused[size], order,
+					      list->frames, AERO_PAGES_LIST_MAX);
 		for (i = 0; i < list->count; i++)
 			if (!split_block(balloon, order, list->frames[i]))
 				list->frames[whole++] = list->frames[i];
@@ -210,8 +180,9 @@ bool aero_balloon_release(struct aero_balloon *balloon)
 	list = &slot->list;
 	for (i = 0; i < balloon->pages.size_count; i++) {
 		list->size = i;
-		list->count = take(balloon, &balloon->refused[i], balloon->pages.size[i].order,
-				   list->frames, AERO_PAGES_LIST_MAX);
+		list->count = aero_pages_take(&balloon->pages, &balloon->refused[i],
+					      balloon->pages.size[i].order, list->frames,
+					      AERO_PAGES_LIST_MAX);
 		if (list->count) {
 			free_refused(balloon, list);
 			return true;

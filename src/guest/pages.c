@@ -2,60 +2,6 @@
 /* The page core: blocks come, go, and are in flight in between. */
 #include "pages_internal.h"
 
-/* Spare nodes kept, so that a balloon that moves up and down asks the port for nothing. */
-#define SPARES_KEPT 4
-
-static void *spare_get(void *ctx)
-{
-	struct aero_pages *pages = ctx;
-	void *page = pages->spare;
-
-	if (!page)
-		return NULL;
-	memcpy(&pages->spare, page, sizeof(pages->spare));
-	pages->spare_count--;
-	return page;
-}
-
-static void spare_put(void *ctx, void *page)
-{
-	struct aero_pages *pages = ctx;
-
-	memcpy(page, &pages->spare, sizeof(pages->spare));
-	pages->spare = page;
-	pages->spare_count++;
-}
-
-enum aero_status aero_pages_refill(struct aero_pages *pages)
-{
-	void *page = pages->port->page_get(pages->port->ctx);
-	uintptr_t state;
-
-	if (!page)
-		return AERO_ENOMEM;
-	state = aero_pages_lock(pages);
-	spare_put(pages, page);
-	aero_pages_unlock(pages, state);
-	return AERO_OK;
-}
-
-static void trim_to(struct aero_pages *pages, unsigned int kept)
-{
-	while (pages->spare_count > kept) {
-		uintptr_t state = aero_pages_lock(pages);
-		void *page = pages->spare_count > kept ? spare_get(pages) : NULL;
-
-		aero_pages_unlock(pages, state);
-		if (page)
-			pages->port->page_put(pages->port->ctx, page);
-	}
-}
-
-void aero_pages_trim(struct aero_pages *pages)
-{
-	trim_to(pages, SPARES_KEPT);
-}
-
 static bool is_port_complete(const struct aero_port *port)
 {
 	return port->alloc && port->free && port->managed_frames && port->page_get &&
@@ -65,22 +11,18 @@ static bool is_port_complete(const struct aero_port *port)
 enum aero_status aero_pages_init(struct aero_pages *pages, const struct aero_port *port,
 				 uint32_t orders)
 {
-	struct aero_node_source nodes = { pages, spare_get, spare_put };
-	unsigned int order;
-
-	if (!is_port_complete(port) || !orders || (orders & ~port->orders) ||
-	    aero_popcount(orders) > AERO_PAGES_SIZES)
+	if (!is_port_complete(port) || !orders || (orders & ~port->orders))
 		return AERO_EINVAL;
 	memset(pages, 0, sizeof(*pages));
 	pages->port = port;
-	for (order = 0; order < 32; order++) {
+	for (; orders; orders &= orders - 1) {
 		struct aero_pages_size *size = &pages->size[pages->size_count];
 
-		if (!(orders >> order & 1))
-			continue;
-		size->order = order;
-		aero_frame_set_init(&size->lent, &nodes);
-		aero_frame_set_init(&size->isolated, &nodes);
+		if (pages->size_count == AERO_PAGES_SIZES)
+			return AERO_EINVAL;
+		size->order = aero_low_bit(orders);
+		aero_pages_set_init(pages, &size->lent);
+		aero_pages_set_init(pages, &size->isolated);
 		pages->size_count++;
 	}
 	return AERO_OK;
@@ -94,20 +36,7 @@ void aero_pages_fini(struct aero_pages *pages)
 		aero_frame_set_fini(&pages->size[i].lent);
 		aero_frame_set_fini(&pages->size[i].isolated);
 	}
-	trim_to(pages, 0);
-}
-
-struct aero_pages_size *aero_pages_find(struct aero_pages *pages, unsigned int order,
-					aero_frame frame)
-{
-	unsigned int i;
-
-	if (order >= 32 || (frame & ((1ull << order) - 1)) || frame >= AERO_FRAME_LIMIT)
-		return NULL;
-	for (i = 0; i < pages->size_count; i++)
-		if (pages->size[i].order == order)
-			return &pages->size[i];
-	return NULL;
+	aero_pages_trim_to(pages, 0);
 }
 
 void aero_pages_list_init(struct aero_pages_list *list, aero_frame *frames)
@@ -242,28 +171,6 @@ static inline uint32_t run_at(const struct aero_pages_list *list, unsigned int o
 	return from + 1;
 }
 
-enum aero_status aero_pages_insert(struct aero_pages *pages, struct aero_frame_set *set,
-				   struct aero_range blocks, uint64_t *done, uintptr_t *state)
-{
-	enum aero_status status;
-	uint64_t added;
-
-	*done = 0;
-	for (;;) {
-		struct aero_range rest = { blocks.first + *done, blocks.count - *done };
-
-		status = aero_frame_set_insert(set, rest, &added);
-		*done += added;
-		if (status != AERO_ENOMEM)
-			return status;
-		aero_pages_unlock(pages, *state);
-		status = aero_pages_refill(pages);
-		*state = aero_pages_lock(pages);
-		if (status)
-			return status;
-	}
-}
-
 /* Takes the blocks frames[0 .. count) out of the set again. */
 static void remove_blocks(struct aero_pages_size *size, const struct aero_pages_list *list,
 			  uint32_t count)
@@ -277,54 +184,22 @@ static void remove_blocks(struct aero_pages_size *size, const struct aero_pages_
 	}
 }
 
-/*
- * insert_run() where memory is needed; done says how much of the run is in. Each time from the
- * beginning: while memory is fetched the lock is not held.
- */
-static aero_noinline enum aero_status insert_slowly(struct aero_pages *pages,
-						    struct aero_pages_size *size,
-						    struct aero_range run, uint64_t done,
-						    uintptr_t *state)
+/* aero_pages_insert() for where no memory is needed, nearly always, and runs are short. */
+static inline enum aero_status insert_run(struct aero_pages *pages, struct aero_frame_set *set,
+					  struct aero_range run)
 {
-	enum aero_status status;
-
-	do {
-		struct aero_range part = { run.first, done };
-
-		aero_frame_set_remove(&size->lent, part);
-		aero_pages_unlock(pages, *state);
-		status = aero_pages_refill(pages);
-		*state = aero_pages_lock(pages);
-		if (status)
-			return status;
-		if (aero_frame_set_count_in(&size->lent, run))
-			return AERO_EINVAL;
-		status = aero_frame_set_insert(&size->lent, run, &done);
-	} while (status == AERO_ENOMEM);
-	return status;
-}
-
-/*
- * Adds a run to the set, or nothing of it. Of a single block the insertion itself tells whether it
- * was there before.
- */
-static inline enum aero_status insert_run(struct aero_pages *pages, struct aero_pages_size *size,
-					  struct aero_range run, uintptr_t *state)
-{
-	enum aero_status status;
 	uint64_t done;
 
-	if (run.count > 1 && aero_frame_set_count_in(&size->lent, run))
-		return AERO_EINVAL;
-	status = aero_frame_set_insert(&size->lent, run, &done);
-	if (aero_likely(done == run.count))
-		return AERO_OK;
-	return status == AERO_ENOMEM ? insert_slowly(pages, size, run, done, state) : AERO_EINVAL;
+	if (run.count == 1) {
+		aero_frame_set_insert(set, run, &done);
+		if (aero_likely(done))
+			return AERO_OK;
+	}
+	return aero_pages_insert(pages, set, run);
 }
 
-/* Adds all blocks of a list to the set, or none. *state as of aero_pages_insert(). */
-static enum aero_status insert_list(struct aero_pages *pages, struct aero_pages_list *list,
-				    uintptr_t *state)
+/* Adds all blocks of a list to the set, or none. The lock as of aero_pages_insert(). */
+static enum aero_status insert_list(struct aero_pages *pages, struct aero_pages_list *list)
 {
 	struct aero_pages_size *size = &pages->size[list->size];
 	aero_frame low = UINT64_MAX, high = 0, unaligned = 0;
@@ -336,7 +211,7 @@ static enum aero_status insert_list(struct aero_pages *pages, struct aero_pages_
 
 		to = run_at(list, size->order, from, &run);
 		unaligned |= list->frames[from];
-		status = insert_run(pages, size, run, state);
+		status = insert_run(pages, &size->lent, run);
 		if (status) {
 			remove_blocks(size, list, from);
 			return status;
@@ -359,18 +234,17 @@ static enum aero_status insert_list(struct aero_pages *pages, struct aero_pages_
 enum aero_status aero_pages_join(struct aero_pages *pages, struct aero_pages_list *list)
 {
 	enum aero_status status;
-	uintptr_t state;
 
 	if (!list->count)
 		return AERO_OK;
-	state = aero_pages_lock(pages);
+	aero_pages_lock(pages);
 	aero_pages_fly(pages, list, AERO_PAGES_JOINING);
-	status = insert_list(pages, list, &state);
+	status = insert_list(pages, list);
 	if (status)
 		aero_pages_land(pages, list);
 	else
 		pages->size[list->size].joining += list->count;
-	aero_pages_unlock(pages, state);
+	aero_pages_unlock(pages);
 	aero_pages_trim(pages);
 	return status;
 }
@@ -408,14 +282,13 @@ uint32_t aero_pages_joined(struct aero_pages *pages, struct aero_pages_list *lis
 {
 	uint32_t accepted = list->count - list->refused_count;
 	struct aero_pages_size *size = &pages->size[list->size];
-	uintptr_t state;
 
 	if (!list->count)
 		return 0;
 	/* Before others can move them: until then they are in flight. */
 	if (pages->port->set_offline || pages->port->adjust_managed)
 		mark_accepted(pages, list);
-	state = aero_pages_lock(pages);
+	aero_pages_lock(pages);
 	if (list->refused_count)
 		keep(list, true);
 	else
@@ -424,7 +297,7 @@ uint32_t aero_pages_joined(struct aero_pages *pages, struct aero_pages_list *lis
 	size->joining -= accepted + list->count;
 	size->counters.inflated += accepted;
 	aero_pages_land(pages, list);
-	aero_pages_unlock(pages, state);
+	aero_pages_unlock(pages);
 	aero_pages_trim(pages);
 	return accepted;
 }
@@ -457,11 +330,11 @@ static bool clip(const struct aero_pages *pages, const struct aero_pages_size *s
 	return true;
 }
 
-/* Appends the blocks of a run, four at a time. */
-static void put_run(struct aero_pages_list *list, struct aero_range run, unsigned int order)
+/* Writes the blocks of a run, four at a time; answers where they end. */
+static aero_frame *put_run(aero_frame *out, struct aero_range run, unsigned int order)
 {
 	aero_frame step = (aero_frame)1 << order, frame = run.first << order;
-	aero_frame *out = list->frames + list->count, *end = out + run.count;
+	aero_frame *end = out + run.count;
 
 	for (; end - out >= 4; out += 4, frame += 4 * step) {
 		out[0] = frame;
@@ -471,18 +344,37 @@ static void put_run(struct aero_pages_list *list, struct aero_range run, unsigne
 	}
 	for (; out < end; frame += step)
 		*out++ = frame;
-	list->count += (uint32_t)run.count;
+	return end;
+}
+
+uint32_t aero_pages_take(struct aero_pages *pages, struct aero_frame_set *set, unsigned int order,
+			 aero_frame *out, uint32_t count)
+{
+	struct aero_range run = { 0, 0 };
+	aero_frame *at = out;
+
+	aero_pages_lock(pages);
+	while (at < out + count &&
+	       aero_frame_set_next(set, run.first, (uint64_t)(out + count - at), &run)) {
+		aero_frame_set_remove(set, run);
+		at = put_run(at, run, order);
+	}
+	aero_pages_unlock(pages);
+	aero_pages_trim(pages);
+	return (uint32_t)(at - out);
 }
 
 uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list, unsigned int size,
 			  uint32_t count)
 {
 	struct aero_pages_size *blocks = &pages->size[size];
-	uintptr_t state = aero_pages_lock(pages);
-	bool has_others = pages->flying || aero_frame_set_count(&blocks->isolated);
-	aero_frame from = blocks->cursor;
+	bool has_others;
 	struct aero_range run;
+	aero_frame from;
 
+	aero_pages_lock(pages);
+	has_others = pages->flying || aero_frame_set_count(&blocks->isolated);
+	from = blocks->cursor;
 	list->size = size;
 	list->count = 0;
 	if (count > AERO_PAGES_LIST_MAX)
@@ -491,7 +383,8 @@ uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list
 	       aero_frame_set_next(&blocks->lent, from, count - list->count, &run)) {
 		if (has_others && !clip(pages, blocks, &run, &from))
 			continue;
-		put_run(list, run, blocks->order);
+		put_run(list->frames + list->count, run, blocks->order);
+		list->count += (uint32_t)run.count;
 		from = run.first + run.count;
 	}
 	blocks->cursor = from;
@@ -500,7 +393,7 @@ uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list
 		list->lowest = list->frames[0];
 		list->highest = list->frames[list->count - 1];
 	}
-	aero_pages_unlock(pages, state);
+	aero_pages_unlock(pages);
 	return list->count;
 }
 
@@ -527,17 +420,16 @@ static void remove_list(struct aero_pages_size *size, const struct aero_pages_li
 uint32_t aero_pages_left(struct aero_pages *pages, struct aero_pages_list *list)
 {
 	struct aero_pages_size *size = &pages->size[list->size];
-	uintptr_t state;
 
 	if (!list->count)
 		return 0;
-	state = aero_pages_lock(pages);
+	aero_pages_lock(pages);
 	if (list->refused_count)
 		keep(list, false);
 	remove_list(size, list);
 	size->counters.deflated += list->count;
 	aero_pages_land(pages, list);
-	aero_pages_unlock(pages, state);
+	aero_pages_unlock(pages);
 	aero_pages_mark(pages, size->order, list->frames, list->count, false);
 	aero_pages_trim(pages);
 	return list->count;
@@ -569,9 +461,8 @@ static void mark_broken(const struct aero_pages *pages, struct aero_pages_list *
 
 		if (part.count > AERO_PAGES_LIST_MAX)
 			part.count = AERO_PAGES_LIST_MAX;
-		list->count = 0;
-		put_run(list, part, pages->size[0].order);
-		aero_pages_mark(pages, pages->size[0].order, list->frames, list->count, true);
+		put_run(list->frames, part, pages->size[0].order);
+		aero_pages_mark(pages, pages->size[0].order, list->frames, part.count, true);
 		rest.first += part.count;
 		rest.count -= part.count;
 	}
@@ -583,19 +474,14 @@ bool aero_pages_break(struct aero_pages *pages, struct aero_pages_list *list, un
 	struct aero_pages_size *blocks = &pages->size[size], *small = &pages->size[0];
 	struct aero_range parts;
 	enum aero_status status;
-	uintptr_t state;
-	uint64_t done;
 
 	/* In flight nobody else touches it. */
 	if (!aero_pages_leave(pages, list, size, 1))
 		return false;
 	parts = pages_of(pages, blocks->order, list->frames[0]);
-	state = aero_pages_lock(pages);
-	status = aero_pages_insert(pages, &small->lent, parts, &done, &state);
-	if (status) {
-		parts.count = done;
-		aero_frame_set_remove(&small->lent, parts);
-	} else {
+	aero_pages_lock(pages);
+	status = aero_pages_insert(pages, &small->lent, parts);
+	if (!status) {
 		remove_blocks(blocks, list, 1);
 		blocks->counters.deflated++;
 		small->counters.inflated += parts.count;
@@ -603,7 +489,7 @@ bool aero_pages_break(struct aero_pages *pages, struct aero_pages_list *list, un
 			small->cursor = parts.first;
 	}
 	aero_pages_land(pages, list);
-	aero_pages_unlock(pages, state);
+	aero_pages_unlock(pages);
 	if (!status)
 		mark_broken(pages, list, blocks->order);
 	aero_pages_trim(pages);

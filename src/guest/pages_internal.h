@@ -8,43 +8,50 @@
 
 #include "../core/platform.h"
 
-/* The lock guards sets, lists in flight and the spare nodes. Nothing of the port runs under it. */
-static inline uintptr_t aero_pages_lock(const struct aero_pages *pages)
-{
-	const struct aero_port *port = pages->port;
-
-	return port->lock ? port->lock(port->ctx) : 0;
-}
-
-static inline void aero_pages_unlock(const struct aero_pages *pages, uintptr_t state)
-{
-	const struct aero_port *port = pages->port;
-
-	if (port->unlock)
-		port->unlock(port->ctx, state);
-}
-
 static inline aero_frame aero_pages_block(const struct aero_pages_size *size, aero_frame frame)
 {
 	return frame >> size->order;
 }
 
-/* The size with an order, NULL where there is none or the frame is not aligned to it. */
-struct aero_pages_size *aero_pages_find(struct aero_pages *pages, unsigned int order,
-					aero_frame frame);
+/* pages_nodes.c */
+
+/* The lock guards sets, lists in flight and the spare nodes. Nothing of the port runs under it. */
+void aero_pages_lock(struct aero_pages *pages);
+void aero_pages_unlock(struct aero_pages *pages);
+
+/* One at a time: whether the caller may, false while another does. */
+bool aero_pages_enter(struct aero_pages *pages, bool *is_busy);
+void aero_pages_exit(struct aero_pages *pages, bool *is_busy);
+
+/* An empty set whose nodes are the core's. */
+void aero_pages_set_init(struct aero_pages *pages, struct aero_frame_set *set);
 
 /* One more spare node, outside the lock. AERO_ENOMEM: the port has none. */
 enum aero_status aero_pages_refill(struct aero_pages *pages);
 
 /* Gives back the spare nodes that are too many, outside the lock. */
 void aero_pages_trim(struct aero_pages *pages);
+void aero_pages_trim_to(struct aero_pages *pages, unsigned int kept);
 
 /*
- * Adds blocks to a set of the core. Called with the lock held, which it drops where it needs
- * memory; *state follows. AERO_ENOMEM: *done says how many blocks are in.
+ * Adds blocks to a set of the core, or none of them. Called with the lock held, which it drops
+ * where it needs memory. AERO_ENOMEM; AERO_EINVAL: one is there already, or is out of range.
  */
 enum aero_status aero_pages_insert(struct aero_pages *pages, struct aero_frame_set *set,
-				   struct aero_range blocks, uint64_t *done, uintptr_t *state);
+				   struct aero_range blocks);
+
+/*
+ * Adds blocks to a set one by one, the last one first. Answers how many there was no memory for: so
+ * many are left at the begin of frames.
+ */
+uint32_t aero_pages_keep(struct aero_pages *pages, struct aero_frame_set *set, unsigned int order,
+			 const aero_frame *frames, uint32_t count);
+
+/* pages.c */
+
+/* Takes the lowest blocks out of such a set, at most count; answers how many. */
+uint32_t aero_pages_take(struct aero_pages *pages, struct aero_frame_set *set, unsigned int order,
+			 aero_frame *out, uint32_t count);
 
 /*
  * Breaks one lent block of a size up into pages; it is the one leave() would take next. The host is

@@ -34,124 +34,110 @@ static void drop(struct aero_frame_set *set, const struct aero_pages_size *size,
 	aero_frame_set_remove(set, one);
 }
 
+/* The index of the size with an order; size_count where the frame is no block of it. */
+static unsigned int find(const struct aero_pages *pages, unsigned int order, aero_frame frame)
+{
+	unsigned int i = 0;
+
+	if (order >= 32 || (frame & ((1ull << order) - 1)) || frame >= AERO_FRAME_LIMIT)
+		return pages->size_count;
+	while (i < pages->size_count && pages->size[i].order != order)
+		i++;
+	return i;
+}
+
 bool aero_pages_isolate(struct aero_pages *pages, unsigned int order, aero_frame frame)
 {
-	struct aero_pages_size *size = aero_pages_find(pages, order, frame);
-	enum aero_status status = AERO_OK;
-	struct aero_range one;
-	bool is_done = false;
-	uintptr_t state;
-	uint64_t added;
+	struct aero_pages_size *size = &pages->size[find(pages, order, frame)];
+	struct aero_range one = { frame >> order, 1 };
+	bool is_done;
 
-	if (!size)
+	if (size == &pages->size[pages->size_count])
 		return false;
-	one.first = aero_pages_block(size, frame);
-	one.count = 1;
-	do {
-		/* Everything is looked at again after memory was fetched without the lock. */
-		if (status && aero_pages_refill(pages))
-			return false;
-		status = AERO_OK;
-		state = aero_pages_lock(pages);
-		if (has(&size->lent, size, frame) && !is_flying(pages, size, frame)) {
-			status = aero_frame_set_insert(&size->isolated, one, &added);
-			is_done = !status && added;
-		}
-		aero_pages_unlock(pages, state);
-	} while (status == AERO_ENOMEM);
+	aero_pages_lock(pages);
+	is_done = !aero_pages_insert(pages, &size->isolated, one);
+	/* Looked at when no memory is needed any more: for that the lock is dropped. */
+	if (is_done && (!has(&size->lent, size, frame) || is_flying(pages, size, frame))) {
+		drop(&size->isolated, size, frame);
+		is_done = false;
+	}
+	aero_pages_unlock(pages);
+	aero_pages_trim(pages);
 	return is_done;
 }
 
 void aero_pages_putback(struct aero_pages *pages, unsigned int order, aero_frame frame)
 {
-	struct aero_pages_size *size = aero_pages_find(pages, order, frame);
-	uintptr_t state;
+	struct aero_pages_size *size = &pages->size[find(pages, order, frame)];
 
-	if (!size)
+	if (size == &pages->size[pages->size_count])
 		return;
-	state = aero_pages_lock(pages);
+	aero_pages_lock(pages);
 	drop(&size->isolated, size, frame);
-	aero_pages_unlock(pages, state);
+	aero_pages_unlock(pages);
 	aero_pages_trim(pages);
 }
 
-/* The new block is in flight, so that nothing else touches it while the host is told. */
-static enum aero_status prepare(struct aero_pages *pages, struct aero_pages_size *size,
-				struct aero_pages_list *list, aero_frame old_frame)
+/* The old block leaves, and what was counted as an inflation was a migration. */
+static void let_go(struct aero_pages *pages, struct aero_pages_size *size, aero_frame frame,
+		   bool is_replaced)
 {
-	struct aero_range one = { aero_pages_block(size, list->frames[0]), 1 };
-	uintptr_t state = aero_pages_lock(pages);
-	enum aero_status status = AERO_EINVAL;
-	uint64_t done;
-
-	if (has(&size->isolated, size, old_frame) && !has(&size->lent, size, list->frames[0])) {
-		aero_pages_fly(pages, list, AERO_PAGES_JOINING);
-		list->lowest = list->highest = list->frames[0];
-		status = aero_pages_insert(pages, &size->lent, one, &done, &state);
-		if (status)
-			aero_pages_land(pages, list);
-		else
-			size->joining++;
-	}
-	aero_pages_unlock(pages, state);
-	return status == AERO_ENOMEM ? AERO_EAGAIN : status;
+	aero_pages_lock(pages);
+	drop(&size->lent, size, frame);
+	drop(&size->isolated, size, frame);
+	size->counters.inflated -= is_replaced;
+	size->counters.migrated += is_replaced;
+	size->counters.deflated += !is_replaced;
+	aero_pages_unlock(pages);
+	aero_pages_mark(pages, size->order, &frame, 1, false);
+	aero_pages_trim(pages);
 }
 
-/* What came of it at the host becomes true here. */
-static void settle(struct aero_pages *pages, struct aero_pages_size *size,
-		   struct aero_pages_list *list, aero_frame old_frame, enum aero_status status)
+static bool is_isolated(struct aero_pages *pages, const struct aero_pages_size *size,
+			aero_frame frame)
 {
-	uintptr_t state = aero_pages_lock(pages);
+	bool is_there;
 
-	if (status)
-		drop(&size->lent, size, list->frames[0]);
-	if (!status || status == AERO_ENOENT) {
-		drop(&size->lent, size, old_frame);
-		drop(&size->isolated, size, old_frame);
-		size->counters.migrated += !status;
-		size->counters.deflated += status == AERO_ENOENT;
-	}
-	size->joining--;
-	aero_pages_land(pages, list);
-	aero_pages_unlock(pages, state);
+	aero_pages_lock(pages);
+	is_there = has(&size->isolated, size, frame);
+	aero_pages_unlock(pages);
+	return is_there;
 }
 
 enum aero_status aero_pages_migrate(struct aero_pages *pages, unsigned int order,
 				    aero_frame new_frame, aero_frame old_frame,
 				    aero_pages_exchange exchange, void *ctx)
 {
-	struct aero_pages_size *size = aero_pages_find(pages, order, new_frame | old_frame);
+	unsigned int index = find(pages, order, new_frame | old_frame);
+	struct aero_pages_size *size = &pages->size[index];
 	struct aero_pages_list list;
 	enum aero_status status;
+	aero_frame frame = new_frame;
 
-	if (!size)
+	if (index == pages->size_count || !is_isolated(pages, size, old_frame))
 		return AERO_EINVAL;
-	aero_pages_list_init(&list, &new_frame);
-	list.size = (unsigned int)(size - pages->size);
+	/* The new block is in flight, so that nothing else touches it while the host is told. */
+	aero_pages_list_init(&list, &frame);
+	list.size = index;
 	list.count = 1;
-	status = prepare(pages, size, &list, old_frame);
+	status = aero_pages_join(pages, &list);
 	if (status)
-		return status;
+		return status == AERO_ENOMEM ? AERO_EAGAIN : status;
 	status = exchange(ctx, order, new_frame, old_frame);
-	/* Marked while nobody else can move it. */
-	if (!status)
-		aero_pages_mark(pages, order, &new_frame, 1, true);
-	settle(pages, size, &list, old_frame, status);
-	aero_pages_trim(pages);
+	if (status)
+		aero_pages_refuse(&list, 0);
+	aero_pages_joined(pages, &list);
 	if (status && status != AERO_ENOENT)
 		return status;
-	aero_pages_mark(pages, order, &old_frame, 1, false);
+	let_go(pages, size, old_frame, !status);
 	return AERO_OK;
 }
 
 bool aero_pages_has(const struct aero_pages *pages, unsigned int order, aero_frame frame)
 {
-	unsigned int i;
+	const struct aero_pages_size *size = &pages->size[find(pages, order, frame)];
 
-	for (i = 0; i < pages->size_count; i++)
-		if (pages->size[i].order == order && !(frame & (((aero_frame)1 << order) - 1)))
-			return has(&pages->size[i].lent, &pages->size[i], frame);
-	return false;
+	return size < &pages->size[pages->size_count] && has(&size->lent, size, frame);
 }
 
 uint64_t aero_pages_frames(const struct aero_pages *pages)

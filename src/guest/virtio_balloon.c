@@ -171,20 +171,12 @@ void aero_virtio_balloon_guest_fini(struct aero_virtio_balloon_guest *drv)
 /* Hints and reports exclude the kernel's reclaim, as the engine does for its own. */
 static bool enter_side(struct aero_virtio_balloon_guest *drv)
 {
-	uintptr_t state = aero_pages_lock(&drv->balloon.pages);
-	bool is_free = !drv->is_side_busy;
-
-	drv->is_side_busy = true;
-	aero_pages_unlock(&drv->balloon.pages, state);
-	return is_free;
+	return aero_pages_enter(&drv->balloon.pages, &drv->is_side_busy);
 }
 
 static void exit_side(struct aero_virtio_balloon_guest *drv)
 {
-	uintptr_t state = aero_pages_lock(&drv->balloon.pages);
-
-	drv->is_side_busy = false;
-	aero_pages_unlock(&drv->balloon.pages, state);
+	aero_pages_exit(&drv->balloon.pages, &drv->is_side_busy);
 }
 
 static uint64_t step_side(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)

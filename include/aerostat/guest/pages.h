@@ -86,6 +86,7 @@ struct aero_pages {
 	unsigned int spare_count;
 	void *spare; /* nodes for the sets, taken and given back outside the lock */
 	struct aero_pages_list *flying;
+	uintptr_t lock_state; /* of whoever holds the lock */
 	bool is_managed_kept; /* adjust_managed() is not called; changed only while empty */
 	struct aero_pages_size size[AERO_PAGES_SIZES]; /* ascending */
 };
