@@ -35,7 +35,7 @@
 /* Longest command with its arguments: what a socket takes at once. */
 #define AERO_QMP_COMMAND_MAX 4096
 /* How long an answer, or the greeting, is awaited by default. */
-#define AERO_QMP_TIMEOUT_MS 10000
+#define AERO_QMP_TIMEOUT_MS 30000
 
 struct aero_qmp_answer {
 	/*
