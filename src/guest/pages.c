@@ -54,11 +54,6 @@ void aero_pages_refuse(struct aero_pages_list *list, uint32_t index)
 	*word |= bit;
 }
 
-static bool is_refused(const struct aero_pages_list *list, uint32_t index)
-{
-	return list->refused[index / 32] >> index % 32 & 1;
-}
-
 uint32_t aero_pages_alloc(struct aero_pages *pages, struct aero_pages_list *list, unsigned int size,
 			  enum aero_effort effort, uint32_t count)
 {
@@ -255,11 +250,11 @@ static void mark_accepted(const struct aero_pages *pages, const struct aero_page
 	uint32_t from = 0, to;
 
 	while (from < list->count) {
-		if (is_refused(list, from)) {
+		if (aero_pages_is_refused(list, from)) {
 			from++;
 			continue;
 		}
-		for (to = from + 1; to < list->count && !is_refused(list, to); to++)
+		for (to = from + 1; to < list->count && !aero_pages_is_refused(list, to); to++)
 			;
 		aero_pages_mark(pages, pages->size[list->size].order, list->frames + from,
 				to - from, true);
@@ -273,7 +268,7 @@ static void keep(struct aero_pages_list *list, bool is_refused_kept)
 	uint32_t i, kept = 0;
 
 	for (i = 0; i < list->count; i++)
-		if (is_refused(list, i) == is_refused_kept)
+		if (aero_pages_is_refused(list, i) == is_refused_kept)
 			list->frames[kept++] = list->frames[i];
 	list->count = kept;
 }

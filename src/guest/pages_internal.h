@@ -13,6 +13,12 @@ static inline aero_frame aero_pages_block(const struct aero_pages_size *size, ae
 	return frame >> size->order;
 }
 
+/* Whether the host refused a block of a list. */
+static inline bool aero_pages_is_refused(const struct aero_pages_list *list, uint32_t index)
+{
+	return list->refused[index / 32] >> index % 32 & 1;
+}
+
 /* pages_nodes.c */
 
 /* The lock guards sets, lists in flight and the spare nodes. Nothing of the port runs under it. */

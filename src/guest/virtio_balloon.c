@@ -8,10 +8,6 @@
 #define REPORT_DELAY_NS 2000000000ull
 #define BUSY_NS 1000000ull /* another call is at work */
 
-/* What is kept back of the first page of a request that has more than one: the indirect table. */
-#define TABLE_FRAMES 64u
-#define PAGE_FRAMES (AERO_FRAME_BYTES / AERO_VIRTIO_BALLOON_PFN_BYTES)
-
 void aero_vb_log(struct aero_virtio_balloon_guest *drv, enum aero_log_level level, const char *text)
 {
 	const struct aero_port *port = drv->balloon.config.port;
@@ -125,10 +121,11 @@ static void fill_defaults(struct aero_virtio_balloon_guest *drv)
 	config->reporting.delay_ns =
 		aero_balloon_or_default(config->reporting.delay_ns, REPORT_DELAY_NS);
 	drv->request_frames = config->request_frames ? config->request_frames : REQUEST_FRAMES;
-	drv->request_pages =
-		drv->request_frames <= PAGE_FRAMES
-			? 1
-			: (drv->request_frames + TABLE_FRAMES + PAGE_FRAMES - 1) / PAGE_FRAMES;
+	drv->request_pages = 1;
+	if (drv->request_frames > AERO_VB_PAGE_FRAMES)
+		drv->request_pages += (drv->request_frames - 1 +
+				       AERO_VB_TABLE_BYTES / AERO_VIRTIO_BALLOON_PFN_BYTES) /
+				      AERO_VB_PAGE_FRAMES;
 }
 
 enum aero_status aero_virtio_balloon_guest_init(
@@ -148,6 +145,7 @@ enum aero_status aero_virtio_balloon_guest_init(
 	status = aero_balloon_init(&drv->balloon, &balloon);
 	if (status)
 		return status;
+	drv->lane[DEFLATE].role = DEFLATE;
 	aero_vb_loan_init(drv, &drv->hint);
 	aero_vb_loan_init(drv, &drv->report);
 	return aero_vb_report_choose(drv) ? AERO_OK : AERO_EINVAL;
@@ -157,8 +155,8 @@ void aero_virtio_balloon_guest_fini(struct aero_virtio_balloon_guest *drv)
 {
 	const struct aero_port *port = drv->balloon.config.port;
 
-	aero_vb_put_requests(drv, INFLATE);
-	aero_vb_put_requests(drv, DEFLATE);
+	aero_vb_put_requests(drv, &drv->lane[INFLATE]);
+	aero_vb_put_requests(drv, &drv->lane[DEFLATE]);
 	aero_vb_free_queues(drv);
 	if (drv->stats_page)
 		port->page_put(port->ctx, drv->stats_page);

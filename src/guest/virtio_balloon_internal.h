@@ -83,14 +83,53 @@ void aero_vb_number_queues(struct aero_virtio_balloon_guest *drv, uint64_t offer
 enum aero_status aero_vb_start_queue(struct aero_virtio_balloon_guest *drv, unsigned int role,
 				     unsigned int index, uint32_t wanted);
 
+/* virtio_balloon_numbers.c: frames as the device reads them. */
+
+#define AERO_VB_PAGE_FRAMES (AERO_FRAME_BYTES / AERO_VIRTIO_BALLOON_PFN_BYTES)
+/* A request of more than one page has its indirect table at the end of the first. */
+#define AERO_VB_TABLE_BYTES (AERO_VIRTIO_BALLOON_GUEST_REQUEST_PAGES_MAX * 16u)
+
+/* Where numbers are written: a request, part by part. */
+struct aero_vb_writer {
+	uint8_t *const *part;
+	uint32_t *at;
+	uint32_t room; /* in this part */
+	uint32_t rest; /* in all of the request */
+	uint32_t written;
+	bool is_swapped;
+};
+
+/* Numbers in the first page of a request. */
+static inline uint32_t aero_vb_first_room(const struct aero_virtio_balloon_guest *drv)
+{
+	return drv->request_pages > 1
+		       ? AERO_VB_PAGE_FRAMES - AERO_VB_TABLE_BYTES / AERO_VIRTIO_BALLOON_PFN_BYTES
+		       : AERO_VB_PAGE_FRAMES;
+}
+
+void aero_vb_open_request(const struct aero_virtio_balloon_guest *drv,
+			  const struct aero_virtio_balloon_guest_lane *lane,
+			  const struct aero_virtio_balloon_guest_request *request,
+			  struct aero_vb_writer *writer);
+
+/* As much of a run as fits; answers how much. */
+uint32_t aero_vb_write_run(struct aero_vb_writer *writer, aero_frame first, uint64_t count);
+
+/* Goes on with a lane's oldest batch where its last request ended; true: it is wholly written. */
+bool aero_vb_write_batch(struct aero_vb_writer *writer, struct aero_virtio_balloon_guest_lane *lane,
+			 const struct aero_pages_list *list, unsigned int order);
+
 /* virtio_balloon_lane.c: frames on their way. */
 
 /* Memory for requests; answers false where not even one has any. */
-bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv, unsigned int lane);
-void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv, unsigned int lane);
+bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv,
+			  struct aero_virtio_balloon_guest_lane *lane);
+void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv,
+			  struct aero_virtio_balloon_guest_lane *lane);
 
 /* What was in flight is answered: the device is reset. */
-void aero_vb_reset_lane(struct aero_virtio_balloon_guest *drv, unsigned int lane);
+void aero_vb_reset_lane(struct aero_virtio_balloon_guest *drv,
+			struct aero_virtio_balloon_guest_lane *lane);
 
 enum aero_status aero_vb_submit(void *ctx, struct aero_balloon_batch *batch);
 struct aero_balloon_batch *aero_vb_complete(void *ctx, enum aero_status *out_status);

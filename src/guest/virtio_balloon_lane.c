@@ -10,33 +10,14 @@
  */
 #include "virtio_balloon_internal.h"
 
-#define PAGE_FRAMES (AERO_FRAME_BYTES / AERO_VIRTIO_BALLOON_PFN_BYTES)
-#define TABLE_BYTES (AERO_VIRTIO_BALLOON_GUEST_REQUEST_PAGES_MAX * 16u)
 /* The wire has 32 bits for a frame number. */
 #define FRAME_END ((aero_frame)1 << 32)
 /* A migration waits for its answer this often: some milliseconds. */
 #define EXCHANGE_POLLS (1u << 20)
 
-typedef uint64_t __attribute__((may_alias)) frame_pair;
-
-/* Where numbers are written: a request, part by part. */
-struct writer {
-	uint8_t *const *part;
-	uint32_t *at;
-	uint32_t room; /* in this part */
-	uint32_t rest; /* in all of the request */
-	uint32_t written;
-};
-
 static uint32_t per_page(const struct aero_virtio_balloon_guest *drv)
 {
-	return drv->request_pages > 1 ? 1 : PAGE_FRAMES / drv->request_frames;
-}
-
-/* Numbers in the first page of a request. */
-static uint32_t first_room(const struct aero_virtio_balloon_guest *drv)
-{
-	return drv->request_pages > 1 ? PAGE_FRAMES - TABLE_BYTES / 4 : PAGE_FRAMES;
+	return drv->request_pages > 1 ? 1 : AERO_VB_PAGE_FRAMES / drv->request_frames;
 }
 
 /* Memory for one more; some requests share a page, others have several. */
@@ -66,17 +47,17 @@ static bool add_request(struct aero_virtio_balloon_guest *drv,
 	return true;
 }
 
-bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv, unsigned int index)
+bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv,
+			  struct aero_virtio_balloon_guest_lane *lane)
 {
-	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[index];
-	uint32_t size = drv->queue[index].queue.config.size, most = drv->config.requests;
+	uint32_t size = drv->queue[lane->role].queue.config.size, most = drv->config.requests;
 	uint32_t entries = aero_vb_has(drv, TRANSPORT(INDIRECT_DESC)) ? 1 : drv->request_pages;
 
 	lane->frames = drv->request_frames;
 	/* A ring that is smaller than a request makes that smaller. */
 	if (entries > size) {
 		entries = size;
-		lane->frames = first_room(drv) + (size - 1) * PAGE_FRAMES;
+		lane->frames = aero_vb_first_room(drv) + (size - 1) * AERO_VB_PAGE_FRAMES;
 	}
 	most = most < size / entries ? most : size / entries;
 	while (lane->count < most && add_request(drv, lane))
@@ -86,10 +67,10 @@ bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv, unsigned int in
 	return lane->usable;
 }
 
-void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv, unsigned int index)
+void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv,
+			  struct aero_virtio_balloon_guest_lane *lane)
 {
 	const struct aero_port *port = drv->balloon.config.port;
-	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[index];
 	uint32_t share = per_page(drv), i;
 
 	while (lane->count) {
@@ -99,127 +80,14 @@ void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv, unsigned int in
 	}
 }
 
-/* Numbers ------------------------------------------------------------------------------------ */
-
-static void open_part(struct writer *writer, uint8_t *const *part, uint32_t room)
-{
-	writer->part = part;
-	writer->at = (uint32_t *)(void *)*part;
-	writer->room = room < writer->rest ? room : writer->rest;
-}
-
-static void open_request(const struct aero_virtio_balloon_guest *drv,
-			 const struct aero_virtio_balloon_guest_lane *lane, uint32_t number,
-			 struct writer *writer)
-{
-	writer->rest = lane->frames;
-	writer->written = 0;
-	open_part(writer, lane->request[number].part, first_room(drv));
-}
-
-/* Consecutive numbers, two at a time where the processor's order is the device's. */
-static void put_numbers(uint32_t *at, uint32_t first, uint32_t count, bool is_swapped)
-{
-	uint32_t i = 0;
-
-	if (is_swapped || AERO_HOST_BIG_ENDIAN) {
-		for (; i < count; i++)
-			at[i] = aero_swap32(first + i, is_swapped);
-		return;
-	}
-	if ((uintptr_t)at & 4 && count)
-		at[i++] = first;
-	for (; i + 8 <= count; i += 8) {
-		frame_pair *pair = (void *)(at + i);
-		uint64_t low = first + i, value = (low + 1) << 32 | low;
-
-		pair[0] = value;
-		pair[1] = value + 0x0000000200000002ull;
-		pair[2] = value + 0x0000000400000004ull;
-		pair[3] = value + 0x0000000600000006ull;
-	}
-	for (; i < count; i++)
-		at[i] = first + i;
-}
-
-/* As much of a run as fits; answers how much. */
-static uint32_t write_run(const struct aero_virtio_balloon_guest *drv, struct writer *writer,
-			  aero_frame first, uint64_t count)
-{
-	uint32_t done = 0, now;
-
-	while (writer->rest && done < count) {
-		if (!writer->room)
-			open_part(writer, writer->part + 1, PAGE_FRAMES);
-		now = count - done < writer->room ? (uint32_t)(count - done) : writer->room;
-		put_numbers(writer->at, (uint32_t)(first + done), now, aero_vb_is_swapped(drv));
-		writer->at += now;
-		writer->room -= now;
-		writer->rest -= now;
-		writer->written += now;
-		done += now;
-	}
-	return done;
-}
-
-/* Single frames of a list, none of them refused; answers how many fit. */
-static uint32_t write_singles(const struct aero_virtio_balloon_guest *drv, struct writer *writer,
-			      const aero_frame *frames, uint32_t count)
-{
-	bool is_swapped = aero_vb_is_swapped(drv);
-	uint32_t done = 0, i, now;
-
-	while (writer->rest && done < count) {
-		if (!writer->room)
-			open_part(writer, writer->part + 1, PAGE_FRAMES);
-		now = count - done < writer->room ? count - done : writer->room;
-		for (i = 0; i < now; i++)
-			writer->at[i] = aero_swap32((uint32_t)frames[done + i], is_swapped);
-		writer->at += now;
-		writer->room -= now;
-		writer->rest -= now;
-		writer->written += now;
-		done += now;
-	}
-	return done;
-}
-
-static bool is_refused(const struct aero_pages_list *list, uint32_t index)
-{
-	return list->refused[index / 32] >> index % 32 & 1;
-}
-
-/* Goes on with a batch where the last request ended; true: it is wholly written. */
-static bool write_batch(struct aero_virtio_balloon_guest *drv,
-			struct aero_virtio_balloon_guest_lane *lane,
-			const struct aero_pages_list *list, struct writer *writer)
-{
-	unsigned int order = drv->balloon.pages.size[list->size].order;
-	uint64_t frames = (uint64_t)1 << order;
-
-	if (!order && !list->refused_count) {
-		lane->block += write_singles(drv, writer, list->frames + lane->block,
-					     list->count - lane->block);
-		return lane->block == list->count;
-	}
-	for (; lane->block < list->count; lane->block++, lane->frame = 0) {
-		if (is_refused(list, lane->block))
-			continue;
-		lane->frame += write_run(drv, writer, list->frames[lane->block] + lane->frame,
-					 frames - lane->frame);
-		if (lane->frame < frames)
-			return false;
-	}
-	return true;
-}
-
 /* Requests ----------------------------------------------------------------------------------- */
 
-static uint32_t find_free(struct aero_virtio_balloon_guest_lane *lane)
+static struct aero_virtio_balloon_guest_request *find_free(
+	struct aero_virtio_balloon_guest_lane *lane)
 {
 	while (lane->request[lane->next].is_flying)
 		lane->next = lane->next + 1 < lane->usable ? lane->next + 1 : 0;
-	return lane->next;
+	return &lane->request[lane->next];
 }
 
 /* What of a request's memory is filled, as buffers for the device. */
@@ -227,7 +95,7 @@ static uint32_t cut(const struct aero_virtio_balloon_guest *drv,
 		    const struct aero_virtio_balloon_guest_request *request, uint32_t frames,
 		    struct aero_virtio_guest_buffer *out)
 {
-	uint32_t room = first_room(drv), count = 0;
+	uint32_t room = aero_vb_first_room(drv), count = 0;
 
 	while (frames) {
 		uint32_t part = frames < room ? frames : room;
@@ -237,29 +105,28 @@ static uint32_t cut(const struct aero_virtio_balloon_guest *drv,
 		out[count].is_writable = false;
 		count++;
 		frames -= part;
-		room = PAGE_FRAMES;
+		room = AERO_VB_PAGE_FRAMES;
 	}
 	return count;
 }
 
-static bool give(struct aero_virtio_balloon_guest *drv, unsigned int index, uint32_t number,
-		 uint32_t frames)
+static bool give(struct aero_virtio_balloon_guest *drv, struct aero_virtio_balloon_guest_lane *lane,
+		 struct aero_virtio_balloon_guest_request *request, uint32_t frames)
 {
-	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[index];
-	struct aero_virtio_balloon_guest_request *request = &lane->request[number];
 	struct aero_virtio_guest_buffer buffers[AERO_VIRTIO_BALLOON_GUEST_REQUEST_PAGES_MAX];
-	struct aero_virtio_guest_chain chain = { buffers, 0, (uint16_t)number, NULL, 0 };
+	struct aero_virtio_guest_chain chain = { .buffers = buffers };
 
+	chain.token = (uint16_t)(request - lane->request);
 	chain.count = cut(drv, request, frames, buffers);
 	if (chain.count > 1 && aero_vb_has(drv, TRANSPORT(INDIRECT_DESC))) {
-		chain.table = request->part[0] + AERO_FRAME_BYTES - TABLE_BYTES;
+		chain.table = request->part[0] + AERO_FRAME_BYTES - AERO_VB_TABLE_BYTES;
 		chain.table_gpa = aero_vb_gpa(drv, chain.table);
 	}
-	if (aero_virtio_guest_queue_give(&drv->queue[index].queue, &chain))
+	if (aero_virtio_guest_queue_give(&drv->queue[lane->role].queue, &chain))
 		return false;
 	request->is_flying = true;
 	lane->flying++;
-	if (index == INFLATE)
+	if (lane->role == INFLATE)
 		drv->counters.inflate_requests++;
 	else
 		drv->counters.deflate_requests++;
@@ -283,29 +150,33 @@ static void drop_waiting(struct aero_virtio_balloon_guest_lane *lane)
 }
 
 /* Whether the device has to see something else first. */
-static bool is_held_up(const struct aero_virtio_balloon_guest *drv, unsigned int index)
+static bool is_held_up(const struct aero_virtio_balloon_guest *drv,
+		       const struct aero_virtio_balloon_guest_lane *lane)
 {
-	return index == INFLATE && !aero_vb_has(drv, FEATURE(MUST_TELL_HOST)) &&
-	       (drv->lane[DEFLATE].flying || drv->lane[DEFLATE].waiting_count);
+	const struct aero_virtio_balloon_guest_lane *out = &drv->lane[DEFLATE];
+
+	return lane != out && !aero_vb_has(drv, FEATURE(MUST_TELL_HOST)) &&
+	       (out->flying || out->waiting_count);
 }
 
 /* One request of the oldest batch that waits. False: there is no room for it. */
-static bool write_request(struct aero_virtio_balloon_guest *drv, unsigned int index)
+static bool write_request(struct aero_virtio_balloon_guest *drv,
+			  struct aero_virtio_balloon_guest_lane *lane)
 {
-	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[index];
 	uint8_t number = lane->waiting[0];
 	struct aero_balloon_batch *batch = &drv->balloon.batch[number];
-	bool is_told = index == INFLATE || aero_vb_has(drv, FEATURE(MUST_TELL_HOST));
-	uint32_t request = find_free(lane);
-	struct writer writer;
+	bool is_told = lane->role == INFLATE || aero_vb_has(drv, FEATURE(MUST_TELL_HOST));
+	struct aero_virtio_balloon_guest_request *request = find_free(lane);
+	unsigned int order = drv->balloon.pages.size[batch->list.size].order;
+	struct aero_vb_writer writer;
 	bool is_whole;
 
-	open_request(drv, lane, request, &writer);
-	is_whole = write_batch(drv, lane, &batch->list, &writer);
+	aero_vb_open_request(drv, lane, request, &writer);
+	is_whole = aero_vb_write_batch(&writer, lane, &batch->list, order);
 	if (writer.written) {
-		lane->request[request].batch = is_told ? number : NO_BATCH;
+		request->batch = is_told ? number : NO_BATCH;
 		/* The ring has an entry for each request; one that has not is broken. */
-		if (!give(drv, index, request, writer.written)) {
+		if (!give(drv, lane, request, writer.written)) {
 			aero_balloon_require_reset(&drv->balloon);
 			return false;
 		}
@@ -319,24 +190,22 @@ static bool write_request(struct aero_virtio_balloon_guest *drv, unsigned int in
 	return true;
 }
 
-static void pump(struct aero_virtio_balloon_guest *drv, unsigned int index)
+static void pump(struct aero_virtio_balloon_guest *drv, struct aero_virtio_balloon_guest_lane *lane)
 {
-	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[index];
-
-	if (!drv->is_live || is_held_up(drv, index))
+	if (!drv->is_live || is_held_up(drv, lane))
 		return;
 	while (lane->waiting_count && lane->flying < lane->usable)
-		if (!write_request(drv, index))
+		if (!write_request(drv, lane))
 			break;
 	/* Nothing more goes in now: the device is to begin. */
 	if (lane->flying == lane->usable)
-		aero_vb_kick(drv, index);
+		aero_vb_kick(drv, lane->role);
 }
 
 /* A request has come back; its batch may be complete with it. */
-static void release(struct aero_virtio_balloon_guest *drv, unsigned int index, uint32_t number)
+static void release(struct aero_virtio_balloon_guest *drv,
+		    struct aero_virtio_balloon_guest_lane *lane, uint32_t number)
 {
-	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[index];
 	struct aero_virtio_balloon_guest_request *request = &lane->request[number];
 	uint8_t batch = request->batch;
 
@@ -348,26 +217,36 @@ static void release(struct aero_virtio_balloon_guest *drv, unsigned int index, u
 		finish(drv, batch);
 }
 
-static void poll(struct aero_virtio_balloon_guest *drv)
+/* Answers how many requests have come back. */
+static uint32_t take_back(struct aero_virtio_balloon_guest *drv,
+			  struct aero_virtio_balloon_guest_lane *lane)
 {
+	uint32_t count = 0;
 	uint16_t token;
 
-	while (aero_vb_take(drv, DEFLATE, &token))
-		release(drv, DEFLATE, token);
-	while (aero_vb_take(drv, INFLATE, &token))
-		release(drv, INFLATE, token);
-	pump(drv, DEFLATE);
-	pump(drv, INFLATE);
+	for (; aero_vb_take(drv, lane->role, &token); count++)
+		release(drv, lane, token);
+	return count;
 }
 
-void aero_vb_reset_lane(struct aero_virtio_balloon_guest *drv, unsigned int index)
+static void poll(struct aero_virtio_balloon_guest *drv)
 {
-	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[index];
-	struct aero_virtio_balloon_guest_queue *queue = &drv->queue[index];
+	struct aero_virtio_balloon_guest_lane *in = &drv->lane[INFLATE], *out = &drv->lane[DEFLATE];
+
+	take_back(drv, out);
+	take_back(drv, in);
+	pump(drv, out);
+	pump(drv, in);
+}
+
+void aero_vb_reset_lane(struct aero_virtio_balloon_guest *drv,
+			struct aero_virtio_balloon_guest_lane *lane)
+{
+	struct aero_virtio_balloon_guest_queue *queue = &drv->queue[lane->role];
 	uint16_t token;
 
 	while (queue->is_there && aero_virtio_guest_queue_stop(&queue->queue, &token))
-		release(drv, index, token);
+		release(drv, lane, token);
 	queue->is_there = false;
 	while (lane->waiting_count) {
 		finish(drv, lane->waiting[0]);
@@ -393,8 +272,8 @@ static void refuse_high(const struct aero_virtio_balloon_guest *drv, struct aero
 enum aero_status aero_vb_submit(void *ctx, struct aero_balloon_batch *batch)
 {
 	struct aero_virtio_balloon_guest *drv = ctx;
-	unsigned int index = batch->list.move == AERO_PAGES_JOINING ? INFLATE : DEFLATE;
-	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[index];
+	bool is_joining = batch->list.move == AERO_PAGES_JOINING;
+	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[is_joining ? INFLATE : DEFLATE];
 	uint8_t number = (uint8_t)(batch - drv->balloon.batch);
 
 	if (!drv->is_live)
@@ -403,10 +282,10 @@ enum aero_status aero_vb_submit(void *ctx, struct aero_balloon_batch *batch)
 	/* A resize begins: it is worth a word of its own only if it lasts. */
 	if (aero_pages_frames(&drv->balloon.pages) == drv->actual)
 		drv->actual_due_ns = aero_balloon_later(drv->now_ns, drv->config.actual_ns);
-	if (index == INFLATE)
+	if (is_joining)
 		refuse_high(drv, &batch->list);
 	lane->waiting[lane->waiting_count++] = number;
-	pump(drv, index);
+	pump(drv, lane);
 	if (!drv->done_count || drv->done[drv->done_count - 1] != number)
 		return AERO_EAGAIN;
 	drv->done_count--;
@@ -472,25 +351,23 @@ bool aero_vb_flush(void *ctx)
 }
 
 /* One request of one block, waited for. */
-static enum aero_status send_and_wait(struct aero_virtio_balloon_guest *drv, unsigned int index,
+static enum aero_status send_and_wait(struct aero_virtio_balloon_guest *drv,
+				      struct aero_virtio_balloon_guest_lane *lane,
 				      unsigned int order, aero_frame frame, bool is_waiting)
 {
-	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[index];
-	uint32_t number = find_free(lane), polls;
-	struct writer writer;
-	uint16_t token;
+	struct aero_virtio_balloon_guest_request *request = find_free(lane);
+	struct aero_vb_writer writer;
+	uint32_t polls;
 
-	open_request(drv, lane, number, &writer);
-	write_run(drv, &writer, frame, (uint64_t)1 << order);
-	lane->request[number].batch = NO_BATCH;
-	if (!give(drv, index, number, writer.written))
+	aero_vb_open_request(drv, lane, request, &writer);
+	aero_vb_write_run(&writer, frame, (uint64_t)1 << order);
+	request->batch = NO_BATCH;
+	if (!give(drv, lane, request, writer.written))
 		return AERO_EAGAIN;
-	aero_vb_kick(drv, index);
+	aero_vb_kick(drv, lane->role);
 	for (polls = 0; is_waiting && polls < EXCHANGE_POLLS; polls++)
-		if (aero_vb_take(drv, index, &token)) {
-			release(drv, index, token);
+		if (take_back(drv, lane))
 			return AERO_OK;
-		}
 	return is_waiting ? AERO_ETIMEDOUT : AERO_OK;
 }
 
@@ -506,9 +383,9 @@ enum aero_status aero_vb_exchange(void *ctx, unsigned int order, aero_frame new_
 		return AERO_ENOTSUP;
 	if (!drv->is_live || !aero_vb_is_idle(drv))
 		return AERO_EAGAIN;
-	status = send_and_wait(drv, INFLATE, order, new_frame, true);
+	status = send_and_wait(drv, &drv->lane[INFLATE], order, new_frame, true);
 	if (!status)
-		status = send_and_wait(drv, DEFLATE, order, old_frame,
+		status = send_and_wait(drv, &drv->lane[DEFLATE], order, old_frame,
 				       aero_vb_has(drv, FEATURE(MUST_TELL_HOST)));
 	if (!status)
 		return AERO_OK;

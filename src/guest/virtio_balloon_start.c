@@ -166,7 +166,8 @@ static enum aero_status set_up(struct aero_virtio_balloon_guest *drv)
 		status = negotiate(drv, &offered);
 	if (!status)
 		status = start_queues(drv, offered);
-	if (!status && (!aero_vb_get_requests(drv, INFLATE) || !aero_vb_get_requests(drv, DEFLATE)))
+	if (!status && (!aero_vb_get_requests(drv, &drv->lane[INFLATE]) ||
+			!aero_vb_get_requests(drv, &drv->lane[DEFLATE])))
 		status = AERO_ENOMEM;
 	return status;
 }
@@ -209,8 +210,8 @@ void aero_vb_disarm(void *ctx)
 	/* One that does not let go is waited for no longer. */
 	if (reset(drv) == AERO_ETIMEDOUT)
 		aero_vb_log(drv, AERO_LOG_ERROR, "virtio balloon: the device does not reset");
-	aero_vb_reset_lane(drv, INFLATE);
-	aero_vb_reset_lane(drv, DEFLATE);
+	aero_vb_reset_lane(drv, &drv->lane[INFLATE]);
+	aero_vb_reset_lane(drv, &drv->lane[DEFLATE]);
 	for (role = STATS; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++) {
 		struct aero_virtio_balloon_guest_queue *queue = &drv->queue[role];
 

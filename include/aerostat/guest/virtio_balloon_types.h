@@ -135,6 +135,7 @@ struct aero_virtio_balloon_guest_request {
 
 /* Private: one direction. */
 struct aero_virtio_balloon_guest_lane {
+	unsigned int role;
 	uint32_t count;	 /* of requests that have memory */
 	uint32_t usable; /* of those, with the rings of this start */
 	uint32_t frames; /* in one, likewise */
@@ -187,7 +188,7 @@ struct aero_virtio_balloon_guest {
 	void *stats_page;
 	uint32_t stats_known;
 
-	/* Hints: command ids that the device reads, as it says, as we know, bits of those it has. */
+	/* Hints: ids that the device reads, as it says, as we know, bits of those it has. */
 	void *hint_page;
 	uint32_t hint_wanted;
 	uint32_t hint_id;
