@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A plugin for QEMU's TCG that counts the instructions a guest executes, into a file that others can
- * read while it runs:
+ * A plugin for QEMU's TCG that counts the instructions a guest executes, into a file that others
+ * can read while it runs:
  *
  *	qemu-system-x86_64 -plugin file=qemu_count.so,count=FILE ...
  *

@@ -49,11 +49,12 @@ static unsigned int find(const struct aero_pages *pages, unsigned int order, aer
 bool aero_pages_isolate(struct aero_pages *pages, unsigned int order, aero_frame frame)
 {
 	struct aero_pages_size *size = &pages->size[find(pages, order, frame)];
-	struct aero_range one = { frame >> order, 1 };
+	struct aero_range one = { 0, 1 };
 	bool is_done;
 
 	if (size == &pages->size[pages->size_count])
 		return false;
+	one.first = frame >> order;
 	aero_pages_lock(pages);
 	is_done = !aero_pages_insert(pages, &size->isolated, one);
 	/* Looked at when no memory is needed any more: for that the lock is dropped. */
