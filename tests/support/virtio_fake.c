@@ -70,6 +70,8 @@ static void accept(void *ctx, uint64_t accepted)
 {
 	struct virtio_fake *fake = ctx;
 
+	if (fake->is_gone)
+		return;
 	if (accepted & ~fake->offered)
 		virtio_fake_complain(fake, "accepted and not offered", accepted & ~fake->offered);
 	if (fake->status != (ACKNOWLEDGE | DRIVER))
@@ -237,6 +239,7 @@ static enum aero_status queue_start(void *ctx, unsigned int index,
 	queue->ring.tables_gpa = fake->memory_gpa;
 	queue->ring.tables = virtio_fake_at(fake, fake->memory_gpa, 1);
 	queue->is_up = true;
+	queue->is_wild = false;
 	return AERO_OK;
 }
 
@@ -301,7 +304,7 @@ struct virtio_device_chain *virtio_fake_pop(struct virtio_fake *fake, unsigned i
 {
 	struct virtio_fake_queue *queue = &fake->queue[index];
 
-	if (!queue->is_up || !(fake->status & DRIVER_OK) ||
+	if (!queue->is_up || queue->is_wild || !(fake->status & DRIVER_OK) ||
 	    queue->flying_count == VIRTIO_FAKE_FLYING)
 		return NULL;
 	if (!virtio_device_pop(&queue->ring, &queue->flying[queue->flying_count])) {
@@ -383,12 +386,18 @@ uint32_t virtio_fake_request(struct virtio_fake *fake, unsigned int index)
 	return count;
 }
 
-void virtio_fake_answer(struct virtio_fake *fake, unsigned int index, uint32_t written)
+void virtio_fake_answer_nth(struct virtio_fake *fake, unsigned int index, unsigned int nth,
+			    uint32_t written)
 {
-	move_all(fake, &fake->queue[index].flying[0],
+	move_all(fake, &fake->queue[index].flying[nth],
 		 index ? VIRTIO_FAKE_LEAVING : VIRTIO_FAKE_ASKED,
 		 index ? VIRTIO_FAKE_GUEST : VIRTIO_FAKE_GIVEN);
-	virtio_fake_push(fake, index, 0, written);
+	virtio_fake_push(fake, index, nth, written);
+}
+
+void virtio_fake_answer(struct virtio_fake *fake, unsigned int index, uint32_t written)
+{
+	virtio_fake_answer_nth(fake, index, 0, written);
 }
 
 unsigned int virtio_fake_serve(struct virtio_fake *fake)

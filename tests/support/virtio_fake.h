@@ -39,6 +39,7 @@ enum virtio_fake_frame {
 struct virtio_fake_queue {
 	struct virtio_device ring;
 	bool is_up;
+	bool is_wild; /* the test writes into the ring itself: nothing can be taken any more */
 	uint64_t notified;
 	uint64_t answered;
 	struct virtio_device_chain flying[VIRTIO_FAKE_FLYING]; /* oldest first */
@@ -116,6 +117,8 @@ void virtio_fake_push(struct virtio_fake *fake, unsigned int index, unsigned int
 /* A request for frames: how many numbers it has, 0: none waits. answer() is for the oldest. */
 uint32_t virtio_fake_request(struct virtio_fake *fake, unsigned int index);
 void virtio_fake_answer(struct virtio_fake *fake, unsigned int index, uint32_t written);
+void virtio_fake_answer_nth(struct virtio_fake *fake, unsigned int index, unsigned int nth,
+			    uint32_t written);
 
 /* Takes and answers all that waits on inflate and deflate; answers how many requests. */
 unsigned int virtio_fake_serve(struct virtio_fake *fake);

@@ -115,7 +115,7 @@ const char *fake_guest_check(struct fake_guest *guest)
 		complain(guest, "the driver is not valid: frames", has, 0);
 	if (has != gave)
 		complain(guest, "frames the driver has and that the kernel gave", has, gave);
-	if (guest->drv.is_live)
+	if (guest->drv.is_live && !guest->fake.queue[0].is_wild && !guest->fake.queue[1].is_wild)
 		compare_frames(guest);
 	return guest->problem[0] ? guest->problem : NULL;
 }
