@@ -453,7 +453,7 @@ static void reports(const struct conformance_driver *driver, struct conformance_
 		frames = take_reports(script, size);
 		pass(script, 10 * SECOND);
 		frames += take_reports(script, size);
-		/* Pages that keep their poison are nothing for a device that does not know of it. */
+		/* Pages that keep their poison are not for a device that does not know of it. */
 		if (!frames != (kernel.has_poison && !is_known))
 			fail(script, "%" PRIu64 " frames reported, poison %d, known %d", frames,
 			     kernel.has_poison, is_known);
@@ -515,14 +515,20 @@ static void resets(const struct conformance_driver *driver, struct conformance_o
 	static const struct conformance_kernel kernel;
 	struct script *script = open_with(driver, out, &kernel, MUST_TELL);
 	unsigned int ms = 0;
+	uint64_t resets_before;
 
 	if (!script)
 		return;
 	/* In the middle of an inflation the device says that it has to be reset. */
 	aim(script, 9000);
 	(void)virtio_fake_request(&script->fake, 0);
+	virtio_fake_answer(&script->fake, 0, 0);
+	(void)virtio_fake_request(&script->fake, 0);
+	resets_before = script->fake.resets;
 	script->fake.extra_status = 64;
 	interrupt(script, AERO_VIRTIO_INTERRUPT_CONFIG);
+	if (script->fake.resets == resets_before)
+		fail(script, "DEVICE_NEEDS_RESET and no reset");
 	expect(script, "frames after a reset", script->fake.given_frames, 0);
 	pass(script, 5 * SECOND);
 	serve(script);
