@@ -74,14 +74,14 @@ static void accept_features(void *ctx, uint64_t features)
 	aero_virtio_pci_put(ctx, COMMON(DRIVER_FEATURE), 4, (uint32_t)(features >> 32));
 }
 
-uint8_t aero_virtio_pci_status(void *ctx)
+static uint8_t read_status(void *ctx)
 {
 	const struct aero_virtio_pci *pci = ctx;
 
 	return (uint8_t)aero_virtio_pci_get(pci, pci->status_register, 1);
 }
 
-void aero_virtio_pci_set_status(void *ctx, uint8_t status)
+static void write_status(void *ctx, uint8_t status)
 {
 	struct aero_virtio_pci *pci = ctx;
 
@@ -191,7 +191,7 @@ static void device_put(void *ctx, uint32_t offset, unsigned int bytes, uint32_t 
 	bar_put(pci, &pci->window[CAP(DEVICE)], offset, bytes, value);
 }
 
-void aero_virtio_pci_config_read(void *ctx, uint32_t offset, void *buf, uint32_t len)
+static void read_config(void *ctx, uint32_t offset, void *buf, uint32_t len)
 {
 	uint32_t room = config_room(ctx, offset, len);
 
@@ -199,12 +199,12 @@ void aero_virtio_pci_config_read(void *ctx, uint32_t offset, void *buf, uint32_t
 	memset((uint8_t *)buf + room, 0, len - room);
 }
 
-void aero_virtio_pci_config_write(void *ctx, uint32_t offset, const void *buf, uint32_t len)
+static void write_config(void *ctx, uint32_t offset, const void *buf, uint32_t len)
 {
 	aero_virtio_config_write(device_put, ctx, offset, buf, config_room(ctx, offset, len));
 }
 
-uint32_t aero_virtio_pci_take_interrupts(void *ctx)
+static uint32_t take_interrupts(void *ctx)
 {
 	const struct aero_virtio_pci *pci = ctx;
 
@@ -215,81 +215,98 @@ uint32_t aero_virtio_pci_take_interrupts(void *ctx)
 static const struct aero_virtio_transport modern = {
 	.features = read_features,
 	.accept = accept_features,
-	.status = aero_virtio_pci_status,
-	.set_status = aero_virtio_pci_set_status,
-	.config_read = aero_virtio_pci_config_read,
-	.config_write = aero_virtio_pci_config_write,
+	.status = read_status,
+	.set_status = write_status,
+	.config_read = read_config,
+	.config_write = write_config,
 	.generation = read_generation,
 	.queue_size = read_queue_size,
 	.queue_start = start_queue,
 	.notify = notify,
-	.take_interrupts = aero_virtio_pci_take_interrupts,
+	.take_interrupts = take_interrupts,
 };
 
-static uint32_t pci_get(const struct aero_virtio_pci *pci, uint32_t offset, unsigned int bytes)
+/* Configuration space is read by words of 4 bytes, and what they hold by its own offset. */
+static uint32_t pci_get(const struct aero_virtio_pci *pci, uint32_t offset)
 {
 	const struct aero_pci_function *function = pci->config.function;
 
-	return function->config_read(function->ctx, offset, bytes);
+	return function->config_read(function->ctx, offset & ~3u, 4);
 }
 
-/* Takes a capability at offset at, unless it is of no use or there was a better one. */
-static void take_capability(struct aero_virtio_pci *pci, uint32_t at)
+static uint32_t byte_at(uint32_t word, uint32_t offset)
+{
+	return word >> offset % 4 * 8 & 0xff;
+}
+
+static uint32_t half_at(uint32_t word, uint32_t offset)
+{
+	return word >> offset % 4 * 8 & 0xffff;
+}
+
+/* Takes a capability with this head at offset at, unless it is of no use or there was a better. */
+static void take_capability(struct aero_virtio_pci *pci, uint32_t at, uint32_t head)
 {
 	const struct aero_pci_function *function = pci->config.function;
-	uint32_t type = pci_get(pci, at + CAP(TYPE), 1);
+	uint32_t type = byte_at(head, CAP(TYPE));
 	uint32_t need = type == CAP(NOTIFY) ? CAP(NOTIFY_BYTES) : CAP(BYTES);
+	struct aero_virtio_pci_window *window = &pci->window[type];
 	struct aero_virtio_pci_window found;
 
-	if (type < CAP(COMMON) || type > CAP(DEVICE) || pci->window[type].len)
+	if (type < CAP(COMMON) || type > CAP(DEVICE) || window->len)
 		return;
-	if (pci_get(pci, at + CAP(LEN), 1) < need || at + need > PCI(BYTES))
+	if (byte_at(head, CAP(LEN)) < need || at + need > PCI(BYTES))
 		return;
-	found.bar = (uint8_t)pci_get(pci, at + CAP(BAR), 1);
-	found.offset = pci_get(pci, at + CAP(OFFSET), 4);
-	found.len = pci_get(pci, at + CAP(LENGTH), 4);
+	found.bar = (uint8_t)byte_at(pci_get(pci, at + CAP(BAR)), CAP(BAR));
+	found.offset = pci_get(pci, at + CAP(OFFSET));
+	found.len = pci_get(pci, at + CAP(LENGTH));
 	if (found.bar > CAP(BAR_LAST) || found.len < needs[type].bytes ||
-	    found.offset % needs[type].align)
+	    found.offset & (needs[type].align - 1u))
 		return;
 	if ((uint64_t)found.offset + found.len > function->bar_bytes(function->ctx, found.bar))
 		return;
-	pci->window[type] = found;
+	*window = found;
 	if (type == CAP(NOTIFY))
-		pci->notify_multiplier = pci_get(pci, at + CAP(MULTIPLIER), 4);
+		pci->notify_multiplier = pci_get(pci, at + CAP(MULTIPLIER));
 }
 
 /* Every capability once. The list is the device's, so its length is ours to bound. */
 static enum aero_status walk_capabilities(struct aero_virtio_pci *pci)
 {
-	uint32_t at;
+	uint32_t at, head;
 	unsigned int i;
 
-	if (!(pci_get(pci, PCI(STATUS), 2) & AERO_VIRTIO_PCI_STATUS_CAPABILITIES))
+	head = half_at(pci_get(pci, PCI(STATUS)), PCI(STATUS));
+	if (!(head & AERO_VIRTIO_PCI_STATUS_CAPABILITIES))
 		return AERO_OK;
-	at = pci_get(pci, PCI(CAPABILITIES), 1) & 0xfc;
+	at = pci_get(pci, PCI(CAPABILITIES)) & 0xfc;
 	for (i = 0; at && i < CAPABILITIES_MAX; i++) {
 		if (at < AERO_VIRTIO_PCI_CAPABILITY_FIRST)
 			return AERO_EPROTO;
-		if (pci_get(pci, at, 1) == AERO_VIRTIO_PCI_CAP_ID)
-			take_capability(pci, at);
-		at = pci_get(pci, at + CAP(NEXT), 1) & 0xfc;
+		head = pci_get(pci, at);
+		if (byte_at(head, 0) == AERO_VIRTIO_PCI_CAP_ID)
+			take_capability(pci, at, head);
+		at = byte_at(head, CAP(NEXT)) & 0xfc;
 	}
 	return at ? AERO_EPROTO : AERO_OK;
 }
 
-static bool is_virtio(const struct aero_virtio_pci *pci)
+/* The id of a virtio device, 0 of others. */
+static uint32_t device_id(const struct aero_virtio_pci *pci)
 {
-	uint32_t device = pci_get(pci, PCI(DEVICE), 2);
+	uint32_t ids = pci_get(pci, PCI(VENDOR)), device = half_at(ids, PCI(DEVICE));
 
-	return pci_get(pci, PCI(VENDOR), 2) == AERO_VIRTIO_PCI_VENDOR &&
-	       device >= AERO_VIRTIO_PCI_DEVICE_FIRST && device <= AERO_VIRTIO_PCI_DEVICE_LAST;
+	if (half_at(ids, PCI(VENDOR)) != AERO_VIRTIO_PCI_VENDOR ||
+	    device < AERO_VIRTIO_PCI_DEVICE_FIRST || device > AERO_VIRTIO_PCI_DEVICE_LAST)
+		return 0;
+	return device;
 }
 
 /* Legacy has the device id for it and, unlike a coincidence of numbers, the revision. */
-static bool has_legacy(const struct aero_virtio_pci *pci)
+static bool has_legacy(const struct aero_virtio_pci *pci, uint32_t device)
 {
-	return pci_get(pci, PCI(DEVICE), 2) < AERO_VIRTIO_PCI_DEVICE_MODERN &&
-	       !pci_get(pci, PCI(REVISION), 1);
+	return device < AERO_VIRTIO_PCI_DEVICE_MODERN &&
+	       !byte_at(pci_get(pci, PCI(REVISION)), PCI(REVISION));
 }
 
 static bool has_modern(const struct aero_virtio_pci *pci)
@@ -307,12 +324,14 @@ enum aero_status aero_virtio_pci_init(struct aero_virtio_pci *pci,
 				      const struct aero_virtio_pci_config *config)
 {
 	enum aero_status status;
+	uint32_t device;
 
 	memset(pci, 0, sizeof(*pci));
 	pci->config = *config;
 	pci->is_msix = config->config_vector != AERO_VIRTIO_PCI_NO_VECTOR ||
 		       config->queue_vector != AERO_VIRTIO_PCI_NO_VECTOR;
-	if (!is_virtio(pci))
+	device = device_id(pci);
+	if (!device)
 		return AERO_ENOTSUP;
 	if (!config->is_legacy_wanted) {
 		status = walk_capabilities(pci);
@@ -320,9 +339,9 @@ enum aero_status aero_virtio_pci_init(struct aero_virtio_pci *pci,
 			return status;
 	}
 	pci->status_register = COMMON(STATUS);
-	if (has_modern(pci))
-		pci->transport = modern;
-	else if (!has_legacy(pci) || aero_virtio_pci_init_legacy(pci) != AERO_OK)
+	pci->transport = modern;
+	if (!has_modern(pci) &&
+	    (!has_legacy(pci, device) || aero_virtio_pci_init_legacy(pci) != AERO_OK))
 		return AERO_ENOTSUP;
 	pci->transport.ctx = pci;
 	if (pci->is_msix)

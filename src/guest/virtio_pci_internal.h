@@ -12,18 +12,11 @@ uint32_t aero_virtio_pci_get(const struct aero_virtio_pci *pci, uint32_t offset,
 void aero_virtio_pci_put(const struct aero_virtio_pci *pci, uint32_t offset, unsigned int bytes,
 			 uint32_t value);
 
-/* What both tables have. */
-uint8_t aero_virtio_pci_status(void *ctx);
-void aero_virtio_pci_set_status(void *ctx, uint8_t status);
-void aero_virtio_pci_config_read(void *ctx, uint32_t offset, void *buf, uint32_t len);
-void aero_virtio_pci_config_write(void *ctx, uint32_t offset, const void *buf, uint32_t len);
-uint32_t aero_virtio_pci_take_interrupts(void *ctx);
-
 /* Says which vector is for what, in these registers; answers whether the device took it. */
 bool aero_virtio_pci_set_vectors(struct aero_virtio_pci *pci, uint32_t config_register,
 				 uint32_t queue_register);
 
-/* BAR 0 and its table; AERO_ENOTSUP where there is no such interface. */
+/* BAR 0, and what of the modern table is different; AERO_ENOTSUP where it is not there. */
 enum aero_status aero_virtio_pci_init_legacy(struct aero_virtio_pci *pci);
 
 #endif

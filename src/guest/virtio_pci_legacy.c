@@ -49,22 +49,6 @@ static void notify(void *ctx, unsigned int index)
 	aero_virtio_pci_put(ctx, REG(QUEUE_NOTIFY), 2, index);
 }
 
-static const struct aero_virtio_transport legacy = {
-	.is_legacy = true,
-	.ring_align = REG(ALIGN),
-	.features = read_features,
-	.accept = accept_features,
-	.status = aero_virtio_pci_status,
-	.set_status = aero_virtio_pci_set_status,
-	.config_read = aero_virtio_pci_config_read,
-	.config_write = aero_virtio_pci_config_write,
-	.generation = no_generation,
-	.queue_size = read_queue_size,
-	.queue_start = start_queue,
-	.notify = notify,
-	.take_interrupts = aero_virtio_pci_take_interrupts,
-};
-
 static void set_window(struct aero_virtio_pci *pci, unsigned int type, uint32_t offset,
 		       uint32_t len)
 {
@@ -74,6 +58,7 @@ static void set_window(struct aero_virtio_pci *pci, unsigned int type, uint32_t 
 enum aero_status aero_virtio_pci_init_legacy(struct aero_virtio_pci *pci)
 {
 	const struct aero_pci_function *function = pci->config.function;
+	struct aero_virtio_transport *transport = &pci->transport;
 	uint32_t config = pci->is_msix ? REG(CONFIG_MSIX) : REG(CONFIG);
 	uint64_t bytes = function->bar_bytes(function->ctx, REG(BAR));
 
@@ -83,6 +68,13 @@ enum aero_status aero_virtio_pci_init_legacy(struct aero_virtio_pci *pci)
 	set_window(pci, AERO_VIRTIO_PCI_CAP_ISR, REG(ISR), 1);
 	set_window(pci, AERO_VIRTIO_PCI_CAP_DEVICE, config, (uint32_t)bytes - config);
 	pci->status_register = REG(STATUS);
-	pci->transport = legacy;
+	transport->is_legacy = true;
+	transport->ring_align = REG(ALIGN);
+	transport->features = read_features;
+	transport->accept = accept_features;
+	transport->generation = no_generation;
+	transport->queue_size = read_queue_size;
+	transport->queue_start = start_queue;
+	transport->notify = notify;
 	return AERO_OK;
 }
