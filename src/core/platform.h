@@ -25,6 +25,12 @@ void *memmove(void *dst, const void *src, size_t len);
 void *memset(void *dst, int byte, size_t len);
 int memcmp(const void *a, const void *b, size_t len);
 
+/* Of a few bytes, in place: to a freestanding compiler memcpy() is a function like any other. */
+static inline void aero_copy(void *restrict dst, const void *restrict src, size_t len)
+{
+	__builtin_memcpy(dst, src, len);
+}
+
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define AERO_HOST_BIG_ENDIAN 1
 #else
@@ -51,7 +57,7 @@ static inline uint16_t aero_get_le16(const void *p)
 {
 	uint16_t v;
 
-	memcpy(&v, p, sizeof(v));
+	aero_copy(&v, p, sizeof(v));
 	return aero_swap16(v, AERO_HOST_BIG_ENDIAN);
 }
 
@@ -59,7 +65,7 @@ static inline uint32_t aero_get_le32(const void *p)
 {
 	uint32_t v;
 
-	memcpy(&v, p, sizeof(v));
+	aero_copy(&v, p, sizeof(v));
 	return aero_swap32(v, AERO_HOST_BIG_ENDIAN);
 }
 
@@ -67,20 +73,20 @@ static inline uint64_t aero_get_le64(const void *p)
 {
 	uint64_t v;
 
-	memcpy(&v, p, sizeof(v));
+	aero_copy(&v, p, sizeof(v));
 	return aero_swap64(v, AERO_HOST_BIG_ENDIAN);
 }
 
 static inline void aero_put_le32(void *p, uint32_t v)
 {
 	v = aero_swap32(v, AERO_HOST_BIG_ENDIAN);
-	memcpy(p, &v, sizeof(v));
+	aero_copy(p, &v, sizeof(v));
 }
 
 static inline void aero_put_le64(void *p, uint64_t v)
 {
 	v = aero_swap64(v, AERO_HOST_BIG_ENDIAN);
-	memcpy(p, &v, sizeof(v));
+	aero_copy(p, &v, sizeof(v));
 }
 
 /* Index of the lowest and highest set bit; v is not 0. */

@@ -46,7 +46,7 @@ static void *spare_get(void *ctx)
 
 	if (!page)
 		return NULL;
-	memcpy(&pages->spare, page, sizeof(pages->spare));
+	aero_copy(&pages->spare, page, sizeof(pages->spare));
 	pages->spare_count--;
 	return page;
 }
@@ -55,7 +55,7 @@ static void spare_put(void *ctx, void *page)
 {
 	struct aero_pages *pages = ctx;
 
-	memcpy(page, &pages->spare, sizeof(pages->spare));
+	aero_copy(page, &pages->spare, sizeof(pages->spare));
 	pages->spare = page;
 	pages->spare_count++;
 }

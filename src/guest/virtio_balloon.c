@@ -10,7 +10,7 @@
 
 void aero_vb_log(struct aero_virtio_balloon_guest *drv, enum aero_log_level level, const char *text)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 
 	if (port->log)
 		port->log(port->ctx, level, text);
@@ -132,7 +132,6 @@ enum aero_status aero_virtio_balloon_guest_init(
 	struct aero_virtio_balloon_guest *drv,
 	const struct aero_virtio_balloon_guest_config *config)
 {
-	struct aero_balloon_config balloon = config->balloon;
 	enum aero_status status;
 
 	if (!is_config_sane(config))
@@ -140,9 +139,9 @@ enum aero_status aero_virtio_balloon_guest_init(
 	memset(drv, 0, sizeof(*drv));
 	drv->config = *config;
 	fill_defaults(drv);
-	balloon.channel = &channel_ops;
-	balloon.channel_ctx = drv;
-	status = aero_balloon_init(&drv->balloon, &balloon);
+	drv->config.balloon.channel = &channel_ops;
+	drv->config.balloon.channel_ctx = drv;
+	status = aero_balloon_init(&drv->balloon, &drv->config.balloon);
 	if (status)
 		return status;
 	drv->lane[DEFLATE].role = DEFLATE;
@@ -153,7 +152,7 @@ enum aero_status aero_virtio_balloon_guest_init(
 
 void aero_virtio_balloon_guest_fini(struct aero_virtio_balloon_guest *drv)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 
 	aero_vb_put_requests(drv, &drv->lane[INFLATE]);
 	aero_vb_put_requests(drv, &drv->lane[DEFLATE]);
@@ -226,7 +225,7 @@ enum aero_status aero_virtio_balloon_guest_set_reporting(
 	struct aero_virtio_balloon_guest *drv,
 	const struct aero_virtio_balloon_reporting *reporting)
 {
-	if (!is_reporting_possible(drv->balloon.config.port, reporting))
+	if (!is_reporting_possible(drv->config.balloon.port, reporting))
 		return AERO_EINVAL;
 	drv->config.reporting = *reporting;
 	drv->config.reporting.delay_ns =

@@ -23,7 +23,7 @@
 
 bool aero_vb_hint_prepare(struct aero_virtio_balloon_guest *drv)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	uint32_t orders = port->orders & ((2u << ORDER_MAX) - 1);
 
 	if (!drv->hint_page)
@@ -96,7 +96,7 @@ static void end_round(struct aero_virtio_balloon_guest *drv)
 
 static void give_block(struct aero_virtio_balloon_guest *drv)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	struct aero_virtio_guest_buffer buffer = { 0, 0, true };
 	aero_frame block;
 

@@ -36,7 +36,7 @@ static inline bool aero_vb_is_swapped(const struct aero_virtio_balloon_guest *dr
 /* The device's address of bytes in a page of the port. */
 static inline aero_gpa aero_vb_gpa(const struct aero_virtio_balloon_guest *drv, void *bytes)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	uintptr_t offset = (uintptr_t)bytes & (AERO_FRAME_BYTES - 1);
 
 	return (port->page_frame(port->ctx, (uint8_t *)bytes - offset) << AERO_FRAME_SHIFT) +
@@ -80,7 +80,8 @@ void aero_vb_number_queues(struct aero_virtio_balloon_guest *drv, uint64_t offer
 			   uint8_t index[AERO_VIRTIO_BALLOON_GUEST_QUEUES]);
 
 /* wanted: entries, a power of two. AERO_ENOENT: the device has no such queue. */
-enum aero_status aero_vb_start_queue(struct aero_virtio_balloon_guest *drv, unsigned int role,
+enum aero_status aero_vb_start_queue(struct aero_virtio_balloon_guest *drv,
+				     struct aero_virtio_balloon_guest_queue *queue,
 				     unsigned int index, uint32_t wanted);
 
 /* virtio_balloon_numbers.c: frames as the device reads them. */

@@ -24,7 +24,7 @@ static uint32_t per_page(const struct aero_virtio_balloon_guest *drv)
 static bool add_request(struct aero_virtio_balloon_guest *drv,
 			struct aero_virtio_balloon_guest_lane *lane)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	struct aero_virtio_balloon_guest_request *request = &lane->request[lane->count];
 	uint32_t i;
 
@@ -70,7 +70,7 @@ bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv,
 void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv,
 			  struct aero_virtio_balloon_guest_lane *lane)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	uint32_t share = per_page(drv), i;
 
 	while (lane->count) {

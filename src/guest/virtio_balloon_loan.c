@@ -14,7 +14,7 @@ bool aero_vb_loan_add(struct aero_virtio_balloon_guest *drv,
 		      struct aero_virtio_balloon_guest_loan *loan, const aero_frame *blocks,
 		      uint32_t count)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	uint32_t rest =
 		aero_pages_keep(&drv->balloon.pages, &loan->held, loan->order, blocks, count);
 
@@ -26,7 +26,7 @@ bool aero_vb_loan_add(struct aero_virtio_balloon_guest *drv,
 uint64_t aero_vb_loan_return(struct aero_virtio_balloon_guest *drv,
 			     struct aero_virtio_balloon_guest_loan *loan, uint64_t frames)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	aero_frame blocks[AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX];
 	uint64_t whole = (frames + ((uint64_t)1 << loan->order) - 1) >> loan->order;
 	uint32_t count = AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX;

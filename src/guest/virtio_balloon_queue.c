@@ -84,7 +84,7 @@ void aero_vb_number_queues(struct aero_virtio_balloon_guest *drv, uint64_t offer
 static void free_queue(struct aero_virtio_balloon_guest *drv,
 		       struct aero_virtio_balloon_guest_queue *queue)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	const struct aero_virtio_memory *memory = drv->config.memory;
 
 	if (queue->ring && queue->ring_bytes)
@@ -129,7 +129,7 @@ static struct layout lay_out(const struct aero_virtio_balloon_guest *drv, size_t
 static bool get_ring(struct aero_virtio_balloon_guest *drv,
 		     struct aero_virtio_balloon_guest_queue *queue, size_t bytes)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	const struct aero_virtio_memory *memory = drv->config.memory;
 
 	if (queue->ring && queue->ring_bytes == bytes)
@@ -156,11 +156,11 @@ static uint32_t choose_size(const struct aero_virtio_balloon_guest *drv, uint32_
 	return wanted;
 }
 
-enum aero_status aero_vb_start_queue(struct aero_virtio_balloon_guest *drv, unsigned int role,
+enum aero_status aero_vb_start_queue(struct aero_virtio_balloon_guest *drv,
+				     struct aero_virtio_balloon_guest_queue *queue,
 				     unsigned int index, uint32_t wanted)
 {
 	const struct aero_virtio_transport *transport = drv->config.transport;
-	struct aero_virtio_balloon_guest_queue *queue = &drv->queue[role];
 	struct aero_virtio_guest_queue_config config = { 0 };
 	struct aero_virtio_ring ring = { 0 };
 	enum aero_status status;

@@ -14,12 +14,12 @@
 
 bool aero_vb_report_choose(struct aero_virtio_balloon_guest *drv)
 {
-	uint32_t orders = drv->balloon.config.port->orders & ((2u << AERO_ORDER_2M) - 1);
+	uint32_t orders = drv->config.balloon.port->orders & ((2u << AERO_ORDER_2M) - 1);
 	unsigned int order = drv->config.reporting.order;
 
 	/* Where a page is larger than that, pages. */
 	if (!orders)
-		orders = drv->balloon.config.port->orders & (0 - drv->balloon.config.port->orders);
+		orders = drv->config.balloon.port->orders & (0 - drv->config.balloon.port->orders);
 	drv->report.order = order ? order : aero_high_bit(orders);
 	return drv->report.order <= ORDER_MAX;
 }
@@ -36,7 +36,7 @@ static void end_pass(struct aero_virtio_balloon_guest *drv)
 static void answer(struct aero_virtio_balloon_guest *drv, bool is_reported)
 {
 	const struct aero_virtio_balloon_guest_config *config = &drv->config;
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	unsigned int count = drv->report_count;
 
 	drv->report_count = 0;
@@ -139,7 +139,7 @@ static void begin_pass(struct aero_virtio_balloon_guest *drv)
 /* The next blocks of a pass; false: its end. */
 static bool borrow(struct aero_virtio_balloon_guest *drv)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	uint64_t whole = drv->report_left >> drv->report.order;
 	uint32_t most = capacity(drv), fitting = FRAMES_MAX >> drv->report.order, i;
 

@@ -99,9 +99,10 @@ static uint32_t power_of_two(uint32_t least)
 static enum aero_status start_queues(struct aero_virtio_balloon_guest *drv, uint64_t offered)
 {
 	bool has_indirect = aero_vb_has(drv, TRANSPORT(INDIRECT_DESC));
-	uint32_t entries = drv->config.requests * (has_indirect ? 1 : drv->request_pages);
+	uint32_t entries =
+		power_of_two(drv->config.requests * (has_indirect ? 1 : drv->request_pages));
 	const uint32_t wanted[AERO_VIRTIO_BALLOON_GUEST_QUEUES] = {
-		power_of_two(entries), power_of_two(entries), 1, HINT_ENTRIES, REPORT_ENTRIES,
+		entries, entries, 1, HINT_ENTRIES, REPORT_ENTRIES,
 	};
 	static const uint64_t features[AERO_VIRTIO_BALLOON_GUEST_QUEUES] = {
 		~0ull, ~0ull, FEATURE(STATS_VQ), FEATURE(FREE_PAGE_HINT), FEATURE(PAGE_REPORTING),
@@ -112,10 +113,9 @@ static enum aero_status start_queues(struct aero_virtio_balloon_guest *drv, uint
 
 	aero_vb_number_queues(drv, offered, index);
 	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++) {
-		drv->queue[role].is_there = false;
 		if (role > DEFLATE && !aero_vb_has(drv, features[role]))
 			continue;
-		status = aero_vb_start_queue(drv, role, index[role], wanted[role]);
+		status = aero_vb_start_queue(drv, &drv->queue[role], index[role], wanted[role]);
 		if (role > DEFLATE && status == AERO_ENOENT)
 			aero_vb_log(drv, AERO_LOG_WARNING,
 				    "virtio balloon: the device offers a queue that it has not");

@@ -12,7 +12,7 @@ _Static_assert((int)AERO_MEMORY_STATS == AERO_VIRTIO_BALLOON_S_COUNT, "tags");
 
 static void ask(const struct aero_virtio_balloon_guest *drv, struct aero_memory_stats *out)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 
 	memset(out, 0, sizeof(*out));
 	port->stats(port->ctx, out);
@@ -21,7 +21,7 @@ static void ask(const struct aero_virtio_balloon_guest *drv, struct aero_memory_
 
 bool aero_vb_stats_prepare(struct aero_virtio_balloon_guest *drv)
 {
-	const struct aero_port *port = drv->balloon.config.port;
+	const struct aero_port *port = drv->config.balloon.port;
 	struct aero_memory_stats stats;
 
 	if (!port->stats)
@@ -51,8 +51,8 @@ void aero_vb_stats_give(struct aero_virtio_balloon_guest *drv)
 
 		if (!(drv->stats_known >> tag & 1))
 			continue;
-		memcpy(entry->tag, &number, sizeof(number));
-		memcpy(entry->value, &value, sizeof(value));
+		aero_copy(entry->tag, &number, sizeof(number));
+		aero_copy(entry->value, &value, sizeof(value));
 		entry++;
 		buffer.len += sizeof(*entry);
 	}

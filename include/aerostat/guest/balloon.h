@@ -142,9 +142,7 @@ struct aero_balloon {
 	uint32_t notified;
 	unsigned int size_limit; /* block sizes the channel can name are below this index */
 	unsigned int stage;	 /* block size of this round */
-	unsigned int turns;	 /* changes of direction in this round */
 	enum aero_stall stall;
-	enum aero_stall told;
 	bool is_busy;
 	bool is_started;
 	bool is_reset_required;
@@ -162,6 +160,8 @@ struct aero_balloon {
 	bool is_reached_told;
 	unsigned int batch_count; /* those with room for frames */
 	struct aero_balloon_config config;
+	unsigned int turns; /* changes of direction in this round */
+	enum aero_stall told;
 	struct aero_pages pages;
 	struct aero_channel_limits limits;
 	struct aero_balloon_batch batch[AERO_BALLOON_BATCHES_MAX];

@@ -182,26 +182,24 @@ struct aero_virtio_balloon_guest {
 	uint32_t target;
 	uint32_t actual;
 	uint64_t actual_due_ns;
-	uint8_t done[AERO_BALLOON_BATCHES_MAX]; /* batches that are answered */
-
-	/* Statistics. */
-	void *stats_page;
-	uint32_t stats_known;
 
 	/* Hints: ids that the device reads, as it says, as we know, bits of those it has. */
 	void *hint_page;
 	uint32_t hint_wanted;
 	uint32_t hint_id;
 	uint32_t hint_ids_flying;
-	struct aero_virtio_balloon_guest_loan hint;
 
 	/* Reports. */
 	uint32_t report_count; /* of report_range: with the device */
 	uint64_t report_due_ns;
 	uint64_t report_left; /* frames of this pass's budget */
-	struct aero_virtio_balloon_guest_loan report;
 
 	struct aero_virtio_balloon_guest_config config;
+	struct aero_virtio_balloon_guest_loan hint;
+	struct aero_virtio_balloon_guest_loan report;
+	void *stats_page;
+	uint32_t stats_known;
+	uint8_t done[AERO_BALLOON_BATCHES_MAX]; /* batches that are answered */
 	struct aero_virtio_balloon_guest_counters counters;
 	struct aero_virtio_balloon_guest_queue queue[AERO_VIRTIO_BALLOON_GUEST_QUEUES];
 	struct aero_balloon balloon;
