@@ -108,6 +108,12 @@ static void reset(struct virtio_fake *fake)
 	}
 }
 
+/* One that refuses may have lied about it. */
+static bool is_negotiated(const struct virtio_fake *fake)
+{
+	return fake->transport.is_legacy || fake->is_refusing || fake->status & FEATURES_OK;
+}
+
 static void set_status(void *ctx, uint8_t value)
 {
 	struct virtio_fake *fake = ctx;
@@ -123,7 +129,7 @@ static void set_status(void *ctx, uint8_t value)
 		virtio_fake_complain(fake, "status bits cleared", value);
 	if (added & DRIVER && !(value & ACKNOWLEDGE))
 		virtio_fake_complain(fake, "DRIVER before ACKNOWLEDGE", value);
-	if (added & DRIVER_OK && !fake->transport.is_legacy && !(fake->status & FEATURES_OK))
+	if (added & DRIVER_OK && !is_negotiated(fake))
 		virtio_fake_complain(fake, "DRIVER_OK before FEATURES_OK", value);
 	if (fake->is_refusing)
 		value &= (uint8_t)~FEATURES_OK;
@@ -228,8 +234,7 @@ static enum aero_status queue_start(void *ctx, unsigned int index,
 		return AERO_EIO;
 	}
 	queue = &fake->queue[index];
-	if (queue->is_up || fake->status & DRIVER_OK ||
-	    (!fake->transport.is_legacy && !(fake->status & FEATURES_OK)))
+	if (queue->is_up || fake->status & DRIVER_OK || !is_negotiated(fake))
 		virtio_fake_complain(fake, "a queue started at another time", index);
 	if (!place(fake, ring, &config)) {
 		virtio_fake_complain(fake, "a ring outside of memory", ring->desc);
@@ -354,7 +359,8 @@ static void move_frame(struct virtio_fake *fake, uint32_t number, enum virtio_fa
 	}
 	if (number >= fake->frame_end)
 		fake->frame_end = number + 1;
-	if (fake->frame[number] != from)
+	/* Where the test has answered what it never took, nobody knows. */
+	if (fake->frame[number] != from && !fake->queue[0].is_wild && !fake->queue[1].is_wild)
 		virtio_fake_complain(fake, "a frame that is elsewhere", number);
 	fake->frame[number] = (uint8_t)to;
 	fake->given_frames += to == VIRTIO_FAKE_GIVEN;
