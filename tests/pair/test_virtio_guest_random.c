@@ -71,6 +71,7 @@ static void choose_guest(struct schedule *s, struct virtio_pair_options *options
 	guest->balloon.backoff_max_ns = SECOND << below(s, 4);
 	guest->balloon.cooldown_ns = SECOND * (1 + below(s, 5));
 	guest->balloon.floor_frames = chance(s, 10) ? below(s, 500) : 0;
+	guest->balloon.batches = chance(s, 70) ? 0 : (uint32_t)(1 + below(s, 16));
 	guest->requests = chance(s, 50) ? 0 : (uint32_t)(1 + below(s, 16));
 	guest->request_frames = chance(s, 60) ? 0 : (uint32_t)(1 + below(s, 3000));
 	guest->numbering = (enum aero_virtio_balloon_numbering)below(s, 3);
@@ -461,6 +462,7 @@ static const char *run_schedule(struct schedule *s, uint64_t seed)
 	choose_options(s, &options);
 	virtio_pair_open(&s->pair, &options);
 	s->pair.thorough = 200;
+	s->pair.is_polled = chance(s, 15);
 	s->pair.sim.during = reenter;
 	s->pair.sim.during_ctx = s;
 	for (unsigned int i = 0; i < ACTIONS && !s->pair.problem[0]; i++)

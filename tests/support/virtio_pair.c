@@ -10,9 +10,10 @@
 
 #include "support/virtio_guest_frames.h"
 
-#define PAGES 256	 /* of the kernel's own, by default */
-#define POLL_NS 1000000	 /* of a kernel without interrupts, and of one that stops */
-#define STEPS_MAX 400000 /* at one moment: what takes more never ends */
+#define PAGES 256	   /* of the kernel's own, by default */
+#define POLL_NS 1000000	   /* of one that stops */
+#define POLLED_NS 50000000 /* of a kernel without interrupts */
+#define STEPS_MAX 400000   /* at one moment: what takes more never ends */
 
 void virtio_pair_complain(struct virtio_pair *pair, const char *what, uint64_t a, uint64_t b)
 {
@@ -348,8 +349,8 @@ static void step_driver(struct virtio_pair *pair)
 	pair->driver_steps++;
 	if (pair->due < pair->now)
 		virtio_pair_complain(pair, "due in the past", pair->due, pair->now);
-	if (pair->is_polled && pair->due > pair->now + POLL_NS)
-		pair->due = pair->now + POLL_NS;
+	if (pair->is_polled && pair->due > pair->now + POLLED_NS)
+		pair->due = pair->now + POLLED_NS;
 }
 
 static void step_device(struct virtio_pair *pair)

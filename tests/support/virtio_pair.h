@@ -60,7 +60,7 @@ struct virtio_pair {
 
 	/* To be set at any time. */
 	bool is_deaf;		 /* interrupts do not reach the driver */
-	bool is_polled;		 /* the kernel has none: it asks before each step, each ms */
+	bool is_polled;		 /* the kernel has none: it asks before each step, and each 50 ms */
 	bool is_device_still;	 /* takes kicks, does no work */
 	uint64_t outside_frames; /* that the test itself took from the kernel's port */
 	struct aero_memory_stats stats;

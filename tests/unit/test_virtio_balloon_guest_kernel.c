@@ -181,6 +181,17 @@ static void test_reclaim_without_the_feature_is_refused(void **state)
 	end_guest(guest);
 }
 
+static void test_reclaim_from_an_empty_balloon_is_refused(void **state)
+{
+	struct fake_guest *guest = start_guest(NULL, TELL | OOM);
+	uint64_t came = 77;
+
+	(void)state;
+	assert_int_equal(reclaim(guest, AERO_RECLAIM_OOM, 100, &came), AERO_EREFUSED);
+	assert_int_equal(came, 0);
+	end_guest(guest);
+}
+
 static void test_reclaim_gives_large_blocks_first_and_rests(void **state)
 {
 	struct fake_guest *guest = start_guest(NULL, T(VERSION_1) | OOM);
@@ -453,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_stats_of_a_legacy_device_are_in_the_guests_order),
 		cmocka_unit_test(test_the_first_buffer_is_notified_after_driver_ok),
 		cmocka_unit_test(test_reclaim_without_the_feature_is_refused),
+		cmocka_unit_test(test_reclaim_from_an_empty_balloon_is_refused),
 		cmocka_unit_test(test_reclaim_gives_large_blocks_first_and_rests),
 		cmocka_unit_test(test_reclaim_comes_with_the_answer_where_the_device_must_be_told),
 		cmocka_unit_test(test_reclaim_more_than_there_is_gives_all),

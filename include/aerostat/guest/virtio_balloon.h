@@ -98,6 +98,7 @@ void aero_virtio_balloon_guest_interrupt(struct aero_virtio_balloon_guest *drv, 
  * Owner:   the frames that came are the kernel's.
  * Errors:  AERO_EAGAIN: a step is at work, or all requests are in flight; nothing came.
  *          AERO_ENOTSUP: DEFLATE_ON_OOM is not negotiated and nothing else was there.
+ *          AERO_EREFUSED: it is, and the balloon has none that could go now.
  * Context: that of the transport; may come from within port->alloc().
  * Source:  VIRTIO 1.4, 5.5.6.1; Linux's OOM notifier and shrinker.
  */
