@@ -250,10 +250,12 @@ static void take_capability(struct aero_virtio_pci *pci, uint32_t at, uint32_t h
 	const struct aero_pci_function *function = pci->config.function;
 	uint32_t type = byte_at(head, CAP(TYPE));
 	uint32_t need = type == CAP(NOTIFY) ? CAP(NOTIFY_BYTES) : CAP(BYTES);
-	struct aero_virtio_pci_window *window = &pci->window[type];
-	struct aero_virtio_pci_window found;
+	struct aero_virtio_pci_window *window, found;
 
-	if (type < CAP(COMMON) || type > CAP(DEVICE) || window->len)
+	if (type < CAP(COMMON) || type > CAP(DEVICE))
+		return;
+	window = &pci->window[type];
+	if (window->len)
 		return;
 	if (byte_at(head, CAP(LEN)) < need || at + need > PCI(BYTES))
 		return;
