@@ -10,6 +10,12 @@
 #include "frame_set_tree.h"
 #include "platform.h"
 
+/* A call would be longer. */
+static inline bool aero_frame_set_is_empty(const struct aero_frame_set *set)
+{
+	return !set->count;
+}
+
 /* The entry of a frame where its table is the one used last and its leaf exists, else NULL. */
 static inline struct aero_frame_set_entry *aero_frame_set_near_entry(
 	const struct aero_frame_set *set, aero_frame frame)

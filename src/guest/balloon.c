@@ -40,16 +40,31 @@ void aero_balloon_tell(struct aero_balloon *balloon, enum aero_balloon_event_kin
 		balloon->config.event(balloon->config.event_ctx, &event);
 }
 
+uint64_t aero_balloon_later(uint64_t now_ns, uint64_t delay_ns)
+{
+	return delay_ns < AERO_NEVER - now_ns ? now_ns + delay_ns : AERO_NEVER;
+}
+
+void aero_balloon_default(uint64_t *value, uint64_t otherwise)
+{
+	if (!*value)
+		*value = otherwise;
+}
+
+void aero_balloon_default32(uint32_t *value, uint32_t otherwise)
+{
+	if (!*value)
+		*value = otherwise;
+}
+
 static void fill_defaults(struct aero_balloon_config *config)
 {
-	config->cooldown_ns = aero_balloon_or_default(config->cooldown_ns, COOLDOWN_NS);
-	config->backoff_min_ns = aero_balloon_or_default(config->backoff_min_ns, BACKOFF_MIN_NS);
-	config->backoff_max_ns = aero_balloon_or_default(config->backoff_max_ns, BACKOFF_MAX_NS);
-	config->silent_ns = aero_balloon_or_default(config->silent_ns, SILENT_NS);
-	config->refusal_limit =
-		(uint32_t)aero_balloon_or_default(config->refusal_limit, REFUSAL_LIMIT);
-	config->batches =
-		(uint32_t)aero_balloon_or_default(config->batches, AERO_BALLOON_BATCHES_MAX);
+	aero_balloon_default(&config->cooldown_ns, COOLDOWN_NS);
+	aero_balloon_default(&config->backoff_min_ns, BACKOFF_MIN_NS);
+	aero_balloon_default(&config->backoff_max_ns, BACKOFF_MAX_NS);
+	aero_balloon_default(&config->silent_ns, SILENT_NS);
+	aero_balloon_default32(&config->refusal_limit, REFUSAL_LIMIT);
+	aero_balloon_default32(&config->batches, AERO_BALLOON_BATCHES_MAX);
 }
 
 /* The block sizes to keep: pages, and the largest ones where these are too many. */
@@ -127,7 +142,7 @@ static uint64_t reachable(const struct aero_balloon *balloon)
 	unsigned int page = balloon->pages.size[0].order;
 
 	if (port->adjust_managed && !balloon->pages.is_managed_kept)
-		managed += aero_pages_frames(&balloon->pages);
+		managed += aero_balloon_frames(balloon);
 	if (managed <= balloon->config.floor_frames)
 		return 0;
 	return (managed - balloon->config.floor_frames) >> page << page;
@@ -142,42 +157,28 @@ static uint64_t aim(const struct aero_balloon *balloon)
 						   : (balloon->target + rest) & ~rest;
 }
 
-static enum aero_stall why_not_inflate(const struct aero_balloon *balloon, uint64_t now_ns)
+static enum aero_stall why_not_inflate(const struct aero_balloon *balloon)
 {
 	if (balloon->is_inhibited)
 		return AERO_STALL_INHIBITED;
-	if (now_ns < balloon->cool_until_ns)
+	if (balloon->now_ns < balloon->cool_until_ns)
 		return AERO_STALL_COOLING;
-	if (now_ns < balloon->backoff_until_ns)
+	if (balloon->now_ns < balloon->backoff_until_ns)
 		return AERO_STALL_NO_MEMORY;
 	return AERO_STALL_WORKING;
 }
 
-/* Frames that the batches in flight will have added or taken away. */
-static uint64_t flying(const struct aero_balloon *balloon, enum aero_pages_move move)
+static struct change required(const struct aero_balloon *balloon)
 {
-	uint64_t frames = 0;
-	unsigned int i;
-
-	for (i = 0; i < balloon->batch_count; i++) {
-		const struct aero_pages_list *list = &balloon->batch[i].list;
-
-		if (balloon->batch[i].is_flying && list->move == move)
-			frames += (uint64_t)list->count << balloon->pages.size[list->size].order;
-	}
-	return frames;
-}
-
-static struct change required(const struct aero_balloon *balloon, uint64_t now_ns)
-{
-	uint64_t have = aero_pages_frames(&balloon->pages) + flying(balloon, AERO_PAGES_JOINING) -
-			flying(balloon, AERO_PAGES_LEAVING);
+	uint64_t have = aero_balloon_frames(balloon) +
+			aero_balloon_flying(balloon, AERO_PAGES_JOINING) -
+			aero_balloon_flying(balloon, AERO_PAGES_LEAVING);
 	uint64_t most = reachable(balloon), aimed = aim(balloon);
 	uint64_t want = aimed < most ? aimed : most;
 	struct change change = { 0, 0, 0, AERO_STALL_WORKING };
 
 	if (have < want) {
-		change.why = why_not_inflate(balloon, now_ns);
+		change.why = why_not_inflate(balloon);
 		if (change.why == AERO_STALL_WORKING)
 			change.in = want - have;
 		change.room = most - have;
@@ -207,7 +208,7 @@ static void begin_round(struct aero_balloon *balloon)
 }
 
 /* Asks what the host wants, and begins a round unless one runs. */
-static void ask(struct aero_balloon *balloon, uint64_t now_ns)
+static void ask(struct aero_balloon *balloon)
 {
 	uint64_t target = balloon->target;
 	enum aero_status status;
@@ -215,12 +216,12 @@ static void ask(struct aero_balloon *balloon, uint64_t now_ns)
 	if (!balloon->is_in_round)
 		balloon->counters.rounds++;
 	status = balloon->config.channel->target(balloon->config.channel_ctx, true, &target);
-	balloon->poll_due_ns = aero_balloon_later(now_ns, balloon->limits.poll_ns);
+	balloon->poll_due_ns = aero_balloon_later(balloon->now_ns, balloon->limits.poll_ns);
 	if (status) {
 		if (status == AERO_ERESET)
 			balloon->is_reset_required = true;
-		else if (balloon->poll_due_ns > now_ns + RETRY_NS)
-			balloon->poll_due_ns = now_ns + RETRY_NS;
+		else if (balloon->poll_due_ns > balloon->now_ns + RETRY_NS)
+			balloon->poll_due_ns = balloon->now_ns + RETRY_NS;
 		balloon->stall = status == AERO_ERANGE	 ? AERO_STALL_LIMIT
 				 : status == AERO_ERESET ? AERO_STALL_RESET
 							 : AERO_STALL_REFUSED;
@@ -243,15 +244,15 @@ static void follow_target(struct aero_balloon *balloon)
 	aero_balloon_tell(balloon, AERO_BALLOON_EVENT_TARGET, target);
 }
 
-static enum aero_progress move(struct aero_balloon *balloon, uint64_t now_ns)
+static enum aero_progress move(struct aero_balloon *balloon)
 {
 	struct change change;
 
 	follow_target(balloon);
-	change = required(balloon, now_ns);
+	change = required(balloon);
 	balloon->stall = change.why;
 	if (!change.in && !change.out) {
-		if (!aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
+		if (!aero_balloon_flying(balloon, AERO_PAGES_RESTING))
 			return AERO_PROGRESS_DONE;
 		/* Nothing is reached before it is answered. */
 		balloon->stall = AERO_STALL_WORKING;
@@ -269,10 +270,10 @@ static enum aero_progress move(struct aero_balloon *balloon, uint64_t now_ns)
 		balloon->is_short = false;
 		balloon->refused_now = 0;
 	}
-	if (aero_balloon_is_flying(balloon, change.in ? AERO_PAGES_LEAVING : AERO_PAGES_JOINING))
+	if (aero_balloon_flying(balloon, change.in ? AERO_PAGES_LEAVING : AERO_PAGES_JOINING))
 		return AERO_PROGRESS_WAIT;
-	return change.in ? aero_balloon_inflate(balloon, change.in, change.room, now_ns)
-			 : aero_balloon_deflate(balloon, change.out, now_ns);
+	return change.in ? aero_balloon_inflate(balloon, change.in, change.room)
+			 : aero_balloon_deflate(balloon, change.out);
 }
 
 /* Whether a round is to be tried again soon; back-off and cool-down have times of their own. */
@@ -283,12 +284,12 @@ static bool is_passing(enum aero_stall stall)
 }
 
 /* A batch of the round, or of what it leaves behind. Answers whether there is more at once. */
-static enum aero_progress go_on(struct aero_balloon *balloon, uint64_t now_ns)
+static enum aero_progress go_on(struct aero_balloon *balloon)
 {
 	enum aero_progress progress;
 
 	if (!balloon->is_round_ending) {
-		progress = move(balloon, now_ns);
+		progress = move(balloon);
 		if (progress != AERO_PROGRESS_DONE)
 			return progress;
 		balloon->is_round_ending = true;
@@ -296,14 +297,14 @@ static enum aero_progress go_on(struct aero_balloon *balloon, uint64_t now_ns)
 			balloon->backoff_ns = 0;
 		aero_balloon_rate_end(balloon);
 	}
-	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
+	if (aero_balloon_flying(balloon, AERO_PAGES_RESTING))
 		return AERO_PROGRESS_WAIT;
 	if (aero_balloon_release(balloon))
 		return AERO_PROGRESS_MORE;
 	balloon->is_in_round = false;
 	/* Also where nobody polls: what stands in the way may be gone without a word. */
-	if (is_passing(balloon->stall) && balloon->poll_due_ns > now_ns + RETRY_NS)
-		balloon->poll_due_ns = now_ns + RETRY_NS;
+	if (is_passing(balloon->stall) && balloon->poll_due_ns > balloon->now_ns + RETRY_NS)
+		balloon->poll_due_ns = balloon->now_ns + RETRY_NS;
 	return AERO_PROGRESS_DONE;
 }
 
@@ -323,15 +324,15 @@ static uint64_t silent_due(const struct aero_balloon *balloon)
 	return due;
 }
 
-static uint64_t wait(struct aero_balloon *balloon, uint64_t now_ns)
+static uint64_t wait(struct aero_balloon *balloon)
 {
 	uint64_t due = silent_due(balloon);
 
-	if (now_ns < due)
+	if (balloon->now_ns < due)
 		return due;
 	balloon->stall = AERO_STALL_SILENT;
 	/* Its answer may be there, and the word of it lost. */
-	return aero_balloon_later(now_ns, balloon->config.silent_ns);
+	return aero_balloon_later(balloon->now_ns, balloon->config.silent_ns);
 }
 
 /* When a round is to begin by itself. */
@@ -354,13 +355,13 @@ static bool is_limits_sane(const struct aero_balloon *balloon,
 }
 
 /* Negotiates, with an empty balloon. */
-static uint64_t start(struct aero_balloon *balloon, uint64_t now_ns)
+static uint64_t start(struct aero_balloon *balloon)
 {
 	struct aero_channel_limits limits = { 0 };
 	enum aero_status status = AERO_ENOMEM;
 
 	balloon->is_reset_required = false;
-	balloon->retry_ns = now_ns + RETRY_NS;
+	balloon->retry_ns = balloon->now_ns + RETRY_NS;
 	if (aero_balloon_add_slots(balloon, 1))
 		status = balloon->config.channel->start(balloon->config.channel_ctx, &limits);
 	if (!status && !is_limits_sane(balloon, &limits))
@@ -387,22 +388,22 @@ static uint64_t start(struct aero_balloon *balloon, uint64_t now_ns)
 	balloon->is_started = true;
 	balloon->is_disarmed = false;
 	balloon->counters.resets++;
-	balloon->poll_due_ns = now_ns;
+	balloon->poll_due_ns = balloon->now_ns;
 	aero_balloon_tell(balloon, AERO_BALLOON_EVENT_STARTED, 0);
-	return now_ns;
+	return balloon->now_ns;
 }
 
 /* After a reset: no wake-ups, nothing in flight, nothing held, an empty balloon, a new start. */
-static uint64_t restart(struct aero_balloon *balloon, uint64_t now_ns)
+static uint64_t restart(struct aero_balloon *balloon)
 {
-	if (now_ns < balloon->retry_ns && !balloon->is_started && !balloon->is_disarmed)
+	if (balloon->now_ns < balloon->retry_ns && !balloon->is_started && !balloon->is_disarmed)
 		return balloon->retry_ns;
 	if (balloon->stall != AERO_STALL_UNSUPPORTED)
 		balloon->stall = AERO_STALL_RESET;
 	if (!balloon->is_disarmed) {
 		if (balloon->is_started)
 			aero_balloon_tell(balloon, AERO_BALLOON_EVENT_RESET,
-					  aero_pages_frames(&balloon->pages));
+					  aero_balloon_frames(balloon));
 		balloon->is_started = false;
 		balloon->config.channel->disarm(balloon->config.channel_ctx);
 		balloon->is_disarmed = true;
@@ -410,16 +411,16 @@ static uint64_t restart(struct aero_balloon *balloon, uint64_t now_ns)
 		balloon->is_reached_told = false;
 		aero_balloon_collect(balloon);
 	}
-	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
-		return wait(balloon, now_ns);
+	if (aero_balloon_flying(balloon, AERO_PAGES_RESTING))
+		return wait(balloon);
 	if (aero_balloon_release(balloon) || aero_balloon_pop(balloon))
-		return now_ns;
-	if (aero_pages_frames(&balloon->pages)) {
+		return balloon->now_ns;
+	if (aero_balloon_frames(balloon)) {
 		balloon->stall = AERO_STALL_ISOLATED;
-		return now_ns + ISOLATED_NS;
+		return balloon->now_ns + ISOLATED_NS;
 	}
 	/* A host that answers every start with a reset gets one a second. */
-	return now_ns < balloon->retry_ns ? balloon->retry_ns : start(balloon, now_ns);
+	return balloon->now_ns < balloon->retry_ns ? balloon->retry_ns : start(balloon);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -427,7 +428,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static uint64_t work(struct aero_balloon *balloon, uint64_t now_ns)
+static uint64_t work(struct aero_balloon *balloon)
 {
 	uint64_t due;
 
@@ -437,25 +438,25 @@ static uint64_t work(struct aero_balloon *balloon, uint64_t now_ns)
 		return AERO_NEVER;
 	}
 	if (balloon->is_reset_required)
-		return restart(balloon, now_ns);
+		return restart(balloon);
 	if (aero_flag_take(&balloon->notified) ||
-	    (!balloon->is_in_round && now_ns >= idle_due(balloon)))
-		ask(balloon, now_ns);
+	    (!balloon->is_in_round && balloon->now_ns >= idle_due(balloon)))
+		ask(balloon);
 	if (balloon->is_in_round && !balloon->is_reset_required) {
-		switch (go_on(balloon, now_ns)) {
+		switch (go_on(balloon)) {
 		case AERO_PROGRESS_MORE:
-			return now_ns;
+			return balloon->now_ns;
 		case AERO_PROGRESS_WAIT:
-			return wait(balloon, now_ns);
+			return wait(balloon);
 		case AERO_PROGRESS_DONE:
 			break;
 		}
 	}
 	due = idle_due(balloon);
 	/* Frames that were reclaimed. */
-	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
-		due = sooner(due, wait(balloon, now_ns));
-	return balloon->is_reset_required || due < now_ns ? now_ns : due;
+	if (aero_balloon_flying(balloon, AERO_PAGES_RESTING))
+		due = sooner(due, wait(balloon));
+	return balloon->is_reset_required || due < balloon->now_ns ? balloon->now_ns : due;
 }
 
 static bool is_settled(enum aero_stall stall)
@@ -469,7 +470,7 @@ static void tell_changes(struct aero_balloon *balloon)
 	if (is_settled(balloon->stall) && !balloon->is_reached_told) {
 		balloon->is_reached_told = true;
 		aero_balloon_tell(balloon, AERO_BALLOON_EVENT_REACHED,
-				  aero_pages_frames(&balloon->pages));
+				  aero_balloon_frames(balloon));
 	}
 	if (balloon->stall == balloon->told || balloon->stall == AERO_STALL_WORKING)
 		return;
@@ -484,7 +485,8 @@ uint64_t aero_balloon_step(struct aero_balloon *balloon, uint64_t now_ns)
 
 	if (!aero_balloon_enter(balloon))
 		return now_ns + BUSY_NS;
-	due = work(balloon, now_ns);
+	balloon->now_ns = now_ns;
+	due = work(balloon);
 	if (due > now_ns && aero_balloon_flush(balloon))
 		due = now_ns;
 	tell_changes(balloon);

@@ -2,6 +2,26 @@
 /* The engine: batches on their way, and frames that are held for the length of a round. */
 #include "balloon_internal.h"
 
+/* Blocks of one size in a batch at most. */
+static uint32_t batch_blocks(const struct aero_balloon *balloon, unsigned int order)
+{
+	uint32_t most = balloon->limits.batch_blocks;
+	uint32_t blocks = balloon->limits.batch_frames >> order;
+
+	if (!balloon->limits.batch_frames || blocks > most)
+		return most;
+	return blocks ? blocks : 1;
+}
+
+uint32_t aero_balloon_blocks(const struct aero_balloon *balloon, unsigned int size, uint64_t frames)
+{
+	unsigned int order = balloon->pages.size[size].order;
+	uint64_t whole = frames >> order, blocks = whole + (whole << order != frames);
+	uint32_t most = batch_blocks(balloon, order);
+
+	return blocks < most ? (uint32_t)blocks : most;
+}
+
 struct aero_balloon_batch *aero_balloon_slot(struct aero_balloon *balloon)
 {
 	unsigned int i;
@@ -29,26 +49,30 @@ bool aero_balloon_add_slots(struct aero_balloon *balloon, uint32_t count)
 	return balloon->batch_count;
 }
 
-bool aero_balloon_is_flying(const struct aero_balloon *balloon, enum aero_pages_move move)
+uint64_t aero_balloon_flying(const struct aero_balloon *balloon, enum aero_pages_move move)
 {
+	uint64_t frames = 0;
 	unsigned int i;
 
-	for (i = 0; i < balloon->batch_count; i++)
+	for (i = 0; i < balloon->batch_count; i++) {
+		const struct aero_pages_list *list = &balloon->batch[i].list;
+
 		if (balloon->batch[i].is_flying &&
-		    (move == AERO_PAGES_RESTING || balloon->batch[i].list.move == move))
-			return true;
-	return false;
+		    (move == AERO_PAGES_RESTING || list->move == move))
+			frames += (uint64_t)list->count << balloon->pages.size[list->size].order;
+	}
+	return frames;
 }
 
 bool aero_balloon_is_empty(const struct aero_balloon *balloon)
 {
-	uint64_t held = aero_frame_set_count(&balloon->pool);
 	unsigned int i;
 
 	for (i = 0; i < balloon->pages.size_count; i++)
-		held += aero_frame_set_count(&balloon->refused[i]);
-	return !held && !aero_pages_frames(&balloon->pages) &&
-	       !aero_balloon_is_flying(balloon, AERO_PAGES_RESTING);
+		if (!aero_frame_set_is_empty(&balloon->refused[i]))
+			return false;
+	return aero_frame_set_is_empty(&balloon->pool) && !aero_balloon_frames(balloon) &&
+	       !aero_balloon_flying(balloon, AERO_PAGES_RESTING);
 }
 
 static void free_refused(struct aero_balloon *balloon, struct aero_pages_list *list)
@@ -98,12 +122,11 @@ static uint32_t finish(struct aero_balloon *balloon, struct aero_balloon_batch *
 	return went;
 }
 
-uint32_t aero_balloon_submit(struct aero_balloon *balloon, struct aero_balloon_batch *batch,
-			     uint64_t now_ns)
+uint32_t aero_balloon_submit(struct aero_balloon *balloon, struct aero_balloon_batch *batch)
 {
 	enum aero_status status;
 
-	batch->since_ns = now_ns;
+	batch->since_ns = balloon->now_ns;
 	batch->is_flying = true;
 	status = balloon->config.channel->submit(balloon->config.channel_ctx, batch);
 	return status == AERO_EAGAIN ? 0 : finish(balloon, batch, status);
@@ -125,7 +148,7 @@ void aero_balloon_collect(struct aero_balloon *balloon)
 
 uint32_t aero_balloon_pool_take(struct aero_balloon *balloon, aero_frame *out, uint32_t count)
 {
-	if (!aero_frame_set_count(&balloon->pool))
+	if (aero_frame_set_is_empty(&balloon->pool))
 		return 0;
 	return aero_pages_take(&balloon->pages, &balloon->pool, balloon->pages.size[0].order, out,
 			       count);
@@ -153,7 +176,7 @@ void aero_balloon_split(struct aero_balloon *balloon, unsigned int size)
 	unsigned int order = balloon->pages.size[size].order;
 	uint32_t i, whole = 0;
 
-	while (slot && aero_frame_set_count(&balloon->refused[size])) {
+	while (slot && !aero_frame_set_is_empty(&balloon->refused[size])) {
 		struct aero_pages_list *list = &slot->list;
 
 		list->size = size;

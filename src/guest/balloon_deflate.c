@@ -7,7 +7,7 @@ static bool is_any_isolated(const struct aero_balloon *balloon)
 	unsigned int i;
 
 	for (i = 0; i < balloon->pages.size_count; i++)
-		if (aero_frame_set_count(&balloon->pages.size[i].isolated))
+		if (!aero_frame_set_is_empty(&balloon->pages.size[i].isolated))
 			return true;
 	return false;
 }
@@ -52,7 +52,7 @@ static uint32_t wanted(const struct aero_balloon *balloon, uint64_t frames)
  */
 static enum aero_progress look_again(struct aero_balloon *balloon)
 {
-	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING)) {
+	if (aero_balloon_flying(balloon, AERO_PAGES_RESTING)) {
 		balloon->has_passed_over = true;
 		return AERO_PROGRESS_WAIT;
 	}
@@ -66,8 +66,7 @@ static enum aero_progress look_again(struct aero_balloon *balloon)
 	return AERO_PROGRESS_DONE;
 }
 
-enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t frames,
-					uint64_t now_ns)
+enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t frames)
 {
 	struct aero_balloon_batch *batch = aero_balloon_slot(balloon);
 	uint32_t blocks = wanted(balloon, frames), found;
@@ -81,7 +80,7 @@ enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t f
 	}
 	found = aero_pages_leave(&balloon->pages, &batch->list, balloon->stage, blocks);
 	if (found) {
-		aero_balloon_submit(balloon, batch, now_ns);
+		aero_balloon_submit(balloon, batch);
 		if (balloon->is_round_ending)
 			return AERO_PROGRESS_DONE;
 	}
@@ -112,8 +111,7 @@ bool aero_balloon_pop(struct aero_balloon *balloon)
 }
 
 /* Blocks of one size until enough frames are tried; answers how many frames came. */
-static uint64_t reclaim_size(struct aero_balloon *balloon, unsigned int size, uint64_t now_ns,
-			     uint64_t *frames)
+static uint64_t reclaim_size(struct aero_balloon *balloon, unsigned int size, uint64_t *frames)
 {
 	unsigned int order = balloon->pages.size[size].order;
 	struct aero_balloon_batch *batch;
@@ -128,7 +126,7 @@ static uint64_t reclaim_size(struct aero_balloon *balloon, unsigned int size, ui
 		found = aero_pages_leave(&balloon->pages, &batch->list, size, blocks);
 		if (!found)
 			break;
-		freed += (uint64_t)aero_balloon_submit(balloon, batch, now_ns) << order;
+		freed += (uint64_t)aero_balloon_submit(balloon, batch) << order;
 		tried = (uint64_t)found << order;
 		*frames -= tried < *frames ? tried : *frames;
 		if (found < blocks)
@@ -137,8 +135,7 @@ static uint64_t reclaim_size(struct aero_balloon *balloon, unsigned int size, ui
 	return freed;
 }
 
-static uint64_t reclaim(struct aero_balloon *balloon, enum aero_reclaim kind, uint64_t frames,
-			uint64_t now_ns)
+static uint64_t reclaim(struct aero_balloon *balloon, enum aero_reclaim kind, uint64_t frames)
 {
 	unsigned int i, count = balloon->size_limit;
 	bool was_ending = balloon->is_round_ending;
@@ -147,11 +144,11 @@ static uint64_t reclaim(struct aero_balloon *balloon, enum aero_reclaim kind, ui
 	balloon->counters.reclaims++;
 	aero_pages_rewind(&balloon->pages);
 	for (i = 0; i < count; i++)
-		freed += reclaim_size(balloon, kind == AERO_RECLAIM_OOM ? count - 1 - i : i, now_ns,
+		freed += reclaim_size(balloon, kind == AERO_RECLAIM_OOM ? count - 1 - i : i,
 				      &frames);
 	aero_pages_rewind(&balloon->pages);
 	balloon->counters.reclaimed_frames += freed;
-	balloon->cool_until_ns = aero_balloon_later(now_ns, balloon->config.cooldown_ns);
+	balloon->cool_until_ns = aero_balloon_later(balloon->now_ns, balloon->config.cooldown_ns);
 	/* What is missing now is fetched again then, without anybody asking. */
 	if (balloon->cool_until_ns < balloon->poll_due_ns)
 		balloon->poll_due_ns = balloon->cool_until_ns;
@@ -168,11 +165,12 @@ enum aero_status aero_balloon_reclaim(struct aero_balloon *balloon, enum aero_re
 	if (!aero_balloon_enter(balloon))
 		return AERO_EAGAIN;
 	if (aero_balloon_is_open(balloon) && aero_balloon_slot(balloon)) {
-		*out_frames = reclaim(balloon, kind, frames, now_ns);
+		balloon->now_ns = now_ns;
+		*out_frames = reclaim(balloon, kind, frames);
 		if (aero_balloon_flush(balloon))
 			aero_balloon_notify(balloon);
 		status = *out_frames || !frames ? AERO_OK : AERO_EREFUSED;
-		if (aero_balloon_is_flying(balloon, AERO_PAGES_LEAVING))
+		if (aero_balloon_flying(balloon, AERO_PAGES_LEAVING))
 			status = AERO_OK;
 	}
 	aero_balloon_exit(balloon);

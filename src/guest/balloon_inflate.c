@@ -38,7 +38,7 @@ static bool fill(struct aero_balloon *balloon, struct aero_pages_list *list, uin
 	return got == asked;
 }
 
-static void back_off(struct aero_balloon *balloon, uint64_t now_ns)
+static void back_off(struct aero_balloon *balloon)
 {
 	const struct aero_balloon_config *config = &balloon->config;
 
@@ -47,7 +47,7 @@ static void back_off(struct aero_balloon *balloon, uint64_t now_ns)
 		balloon->backoff_ns = config->backoff_min_ns;
 	if (balloon->backoff_ns > config->backoff_max_ns)
 		balloon->backoff_ns = config->backoff_max_ns;
-	balloon->backoff_until_ns = aero_balloon_later(now_ns, balloon->backoff_ns);
+	balloon->backoff_until_ns = aero_balloon_later(balloon->now_ns, balloon->backoff_ns);
 	balloon->counters.backoffs++;
 	balloon->stall = AERO_STALL_NO_MEMORY;
 }
@@ -65,12 +65,12 @@ static void next_stage(struct aero_balloon *balloon)
 }
 
 /* No more of this size in this round: a smaller one, or its end. */
-static enum aero_progress leave_stage(struct aero_balloon *balloon, uint64_t now_ns)
+static enum aero_progress leave_stage(struct aero_balloon *balloon)
 {
 	if (balloon->is_round_ending)
 		return AERO_PROGRESS_DONE;
 	/* What is refused of these is to be split as well. */
-	if (aero_balloon_is_flying(balloon, AERO_PAGES_JOINING))
+	if (aero_balloon_flying(balloon, AERO_PAGES_JOINING))
 		return AERO_PROGRESS_WAIT;
 	if (balloon->stage) {
 		aero_balloon_split(balloon, balloon->stage);
@@ -84,7 +84,7 @@ static enum aero_progress leave_stage(struct aero_balloon *balloon, uint64_t now
 	balloon->is_short = false;
 	if (aero_balloon_rate_failed(balloon))
 		return AERO_PROGRESS_MORE;
-	back_off(balloon, now_ns);
+	back_off(balloon);
 	return AERO_PROGRESS_DONE;
 }
 
@@ -101,19 +101,18 @@ static void reject(struct aero_balloon *balloon, struct aero_pages_list *list)
 }
 
 /* The core has no memory for a list: it goes back, and the round ends as if the kernel had none. */
-static enum aero_progress give_up(struct aero_balloon *balloon, struct aero_pages_list *list,
-				  uint64_t now_ns)
+static enum aero_progress give_up(struct aero_balloon *balloon, struct aero_pages_list *list)
 {
 	aero_pages_free(&balloon->pages, list);
 	balloon->stage = 0;
 	balloon->is_sleeping = true;
 	balloon->is_short = true;
-	return leave_stage(balloon, now_ns);
+	return leave_stage(balloon);
 }
 
 /* Takes blocks from the kernel and offers them. */
 static enum aero_progress offer(struct aero_balloon *balloon, struct aero_balloon_batch *batch,
-				uint32_t blocks, uint64_t now_ns)
+				uint32_t blocks)
 {
 	enum aero_status status;
 
@@ -121,34 +120,34 @@ static enum aero_progress offer(struct aero_balloon *balloon, struct aero_balloo
 	if (batch->list.count) {
 		status = aero_pages_join(&balloon->pages, &batch->list);
 		if (status == AERO_ENOMEM)
-			return give_up(balloon, &batch->list, now_ns);
+			return give_up(balloon, &batch->list);
 		if (status) {
 			reject(balloon, &batch->list);
-			back_off(balloon, now_ns);
+			back_off(balloon);
 			return AERO_PROGRESS_DONE;
 		}
-		aero_balloon_submit(balloon, batch, now_ns);
+		aero_balloon_submit(balloon, batch);
 	}
 	if (!balloon->is_short && !balloon->stage)
 		balloon->backoff_ns = 0;
 	return balloon->is_short || is_refusing(balloon) || balloon->is_round_ending
-		       ? leave_stage(balloon, now_ns)
+		       ? leave_stage(balloon)
 		       : AERO_PROGRESS_MORE;
 }
 
 enum aero_progress aero_balloon_inflate(struct aero_balloon *balloon, uint64_t frames,
-					uint64_t room, uint64_t now_ns)
+					uint64_t room)
 {
 	struct aero_balloon_batch *batch = aero_balloon_slot(balloon);
 	uint32_t blocks = wanted(balloon, frames, room);
 
 	/* Found out by answers that came late. */
 	if (balloon->is_short || is_refusing(balloon))
-		return leave_stage(balloon, now_ns);
+		return leave_stage(balloon);
 	if (!batch)
 		return AERO_PROGRESS_WAIT;
 	if (blocks)
-		return offer(balloon, batch, blocks, now_ns);
+		return offer(balloon, batch, blocks);
 	if (balloon->stage && aero_balloon_rate_left(balloon)) {
 		next_stage(balloon);
 		return AERO_PROGRESS_MORE;

@@ -15,16 +15,6 @@ enum aero_progress {
 	AERO_PROGRESS_DONE, /* nothing more to do in this round */
 };
 
-static inline uint64_t aero_balloon_later(uint64_t now_ns, uint64_t delay_ns)
-{
-	return delay_ns < AERO_NEVER - now_ns ? now_ns + delay_ns : AERO_NEVER;
-}
-
-static inline uint64_t aero_balloon_or_default(uint64_t value, uint64_t otherwise)
-{
-	return value ? value : otherwise;
-}
-
 /* Whether frames may be moved at the host: the protocol is in force, and nothing ends or sleeps. */
 static inline bool aero_balloon_is_open(const struct aero_balloon *balloon)
 {
@@ -33,6 +23,12 @@ static inline bool aero_balloon_is_open(const struct aero_balloon *balloon)
 }
 
 /* balloon.c */
+
+uint64_t aero_balloon_later(uint64_t now_ns, uint64_t delay_ns);
+
+/* What a zeroed member of a configuration means. */
+void aero_balloon_default(uint64_t *value, uint64_t otherwise);
+void aero_balloon_default32(uint32_t *value, uint32_t otherwise);
 
 /* Whether the caller may work on the balloon; false while another does. Pairs with exit(). */
 bool aero_balloon_enter(struct aero_balloon *balloon);
@@ -43,16 +39,21 @@ void aero_balloon_tell(struct aero_balloon *balloon, enum aero_balloon_event_kin
 
 /* balloon_batch.c: batches, and frames held for the length of a round. */
 
+/* Blocks of one size that make up frames, rounded up, at most a batch. */
+uint32_t aero_balloon_blocks(const struct aero_balloon *balloon, unsigned int size,
+			     uint64_t frames);
+
 struct aero_balloon_batch *aero_balloon_slot(struct aero_balloon *balloon);
 bool aero_balloon_add_slots(struct aero_balloon *balloon, uint32_t count);
-bool aero_balloon_is_flying(const struct aero_balloon *balloon, enum aero_pages_move move);
+
+/* Frames that are on their way in this direction; AERO_PAGES_RESTING: in either. */
+uint64_t aero_balloon_flying(const struct aero_balloon *balloon, enum aero_pages_move move);
 
 /* Nothing of the kernel's is left: in the balloon, in flight, or held for the round. */
 bool aero_balloon_is_empty(const struct aero_balloon *balloon);
 
 /* Hands a batch to the host. Answers how many of its blocks went, 0 while it is in flight. */
-uint32_t aero_balloon_submit(struct aero_balloon *balloon, struct aero_balloon_batch *batch,
-			     uint64_t now_ns);
+uint32_t aero_balloon_submit(struct aero_balloon *balloon, struct aero_balloon_batch *batch);
 
 /* No more batches come for now. True: an answer is there. */
 static inline bool aero_balloon_flush(struct aero_balloon *balloon)
@@ -77,41 +78,17 @@ bool aero_balloon_release(struct aero_balloon *balloon);
 /* balloon_inflate.c: room is how many frames the kernel can spare, at least frames. */
 
 enum aero_progress aero_balloon_inflate(struct aero_balloon *balloon, uint64_t frames,
-					uint64_t room, uint64_t now_ns);
+					uint64_t room);
 
 /* balloon_deflate.c */
 
 /* Before a round: where it begins to look for blocks. */
 void aero_balloon_rewind(struct aero_balloon *balloon);
 
-enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t frames,
-					uint64_t now_ns);
+enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t frames);
 
 /* Gives a batch back to the kernel without telling the host; false: there was none. */
 bool aero_balloon_pop(struct aero_balloon *balloon);
-
-/* Blocks of one size in a batch at most. */
-static inline uint32_t aero_balloon_batch_blocks(const struct aero_balloon *balloon,
-						 unsigned int size)
-{
-	uint32_t most = balloon->limits.batch_blocks;
-	uint32_t blocks = balloon->limits.batch_frames >> balloon->pages.size[size].order;
-
-	if (!balloon->limits.batch_frames || blocks > most)
-		return most;
-	return blocks ? blocks : 1;
-}
-
-/* Blocks of one size that make up frames, rounded up, at most a batch. */
-static inline uint32_t aero_balloon_blocks(const struct aero_balloon *balloon, unsigned int size,
-					   uint64_t frames)
-{
-	unsigned int order = balloon->pages.size[size].order;
-	uint64_t whole = frames >> order, blocks = whole + (whole << order != frames);
-	uint32_t most = aero_balloon_batch_blocks(balloon, size);
-
-	return blocks < most ? (uint32_t)blocks : most;
-}
 
 /* balloon_rate.c */
 

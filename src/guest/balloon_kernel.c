@@ -59,7 +59,7 @@ enum aero_status aero_balloon_freeze(struct aero_balloon *balloon)
 	if (!aero_balloon_enter(balloon))
 		return AERO_EAGAIN;
 	balloon->is_frozen = true;
-	if (aero_balloon_is_flying(balloon, AERO_PAGES_RESTING))
+	if (aero_balloon_flying(balloon, AERO_PAGES_RESTING))
 		status = AERO_EAGAIN;
 	aero_balloon_exit(balloon);
 	return status;
@@ -94,9 +94,8 @@ enum aero_status aero_balloon_stop(struct aero_balloon *balloon)
 		balloon->stall = AERO_STALL_INHIBITED;
 	}
 	aero_balloon_collect(balloon);
-	if (!aero_balloon_is_flying(balloon, AERO_PAGES_RESTING) &&
-	    !aero_balloon_release(balloon) && !aero_balloon_pop(balloon) &&
-	    !aero_pages_frames(&balloon->pages))
+	if (!aero_balloon_flying(balloon, AERO_PAGES_RESTING) && !aero_balloon_release(balloon) &&
+	    !aero_balloon_pop(balloon) && !aero_balloon_frames(balloon))
 		status = AERO_OK;
 	aero_balloon_exit(balloon);
 	return status;
@@ -107,7 +106,7 @@ void aero_balloon_report(const struct aero_balloon *balloon, struct aero_balloon
 	unsigned int i;
 
 	out_report->target_frames = balloon->target;
-	out_report->actual_frames = aero_pages_frames(&balloon->pages);
+	out_report->actual_frames = aero_balloon_frames(balloon);
 	out_report->metadata_bytes = aero_pages_bytes(&balloon->pages) +
 				     (uint64_t)balloon->batch_count * AERO_FRAME_BYTES +
 				     aero_frame_set_bytes(&balloon->pool);

@@ -6,11 +6,11 @@ bool aero_balloon_rate_init(struct aero_balloon *balloon)
 {
 	struct aero_balloon_rates *rates = &balloon->config.rates;
 
-	rates->spare_frames = (uint32_t)aero_balloon_or_default(rates->spare_frames, 16384);
-	rates->sleep_min = (uint32_t)aero_balloon_or_default(rates->sleep_min, 512);
-	rates->sleep_max = (uint32_t)aero_balloon_or_default(rates->sleep_max, 2048);
-	rates->step = (uint32_t)aero_balloon_or_default(rates->step, 16);
-	rates->slow_rounds = (uint32_t)aero_balloon_or_default(rates->slow_rounds, 4);
+	aero_balloon_default32(&rates->spare_frames, 16384);
+	aero_balloon_default32(&rates->sleep_min, 512);
+	aero_balloon_default32(&rates->sleep_max, 2048);
+	aero_balloon_default32(&rates->step, 16);
+	aero_balloon_default32(&rates->slow_rounds, 4);
 	balloon->rate = rates->sleep_max;
 	return rates->sleep_min <= rates->sleep_max;
 }

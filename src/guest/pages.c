@@ -368,7 +368,7 @@ uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list
 	aero_frame from;
 
 	aero_pages_lock(pages);
-	has_others = pages->flying || aero_frame_set_count(&blocks->isolated);
+	has_others = pages->flying || !aero_frame_set_is_empty(&blocks->isolated);
 	from = blocks->cursor;
 	list->size = size;
 	list->count = 0;

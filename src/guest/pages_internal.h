@@ -6,6 +6,7 @@
 
 #include <aerostat/guest/pages.h>
 
+#include "../core/frame_set_near.h"
 #include "../core/platform.h"
 
 static inline aero_frame aero_pages_block(const struct aero_pages_size *size, aero_frame frame)

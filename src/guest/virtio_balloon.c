@@ -116,11 +116,11 @@ static void fill_defaults(struct aero_virtio_balloon_guest *drv)
 {
 	struct aero_virtio_balloon_guest_config *config = &drv->config;
 
-	config->requests = config->requests ? config->requests : REQUESTS;
-	config->actual_ns = aero_balloon_or_default(config->actual_ns, ACTUAL_NS);
-	config->reporting.delay_ns =
-		aero_balloon_or_default(config->reporting.delay_ns, REPORT_DELAY_NS);
-	drv->request_frames = config->request_frames ? config->request_frames : REQUEST_FRAMES;
+	aero_balloon_default32(&config->requests, REQUESTS);
+	aero_balloon_default32(&config->request_frames, REQUEST_FRAMES);
+	aero_balloon_default(&config->actual_ns, ACTUAL_NS);
+	aero_balloon_default(&config->reporting.delay_ns, REPORT_DELAY_NS);
+	drv->request_frames = config->request_frames;
 	drv->request_pages = 1;
 	if (drv->request_frames > AERO_VB_PAGE_FRAMES)
 		drv->request_pages += (drv->request_frames - 1 +
@@ -228,8 +228,7 @@ enum aero_status aero_virtio_balloon_guest_set_reporting(
 	if (!is_reporting_possible(drv->config.balloon.port, reporting))
 		return AERO_EINVAL;
 	drv->config.reporting = *reporting;
-	drv->config.reporting.delay_ns =
-		aero_balloon_or_default(reporting->delay_ns, REPORT_DELAY_NS);
+	aero_balloon_default(&drv->config.reporting.delay_ns, REPORT_DELAY_NS);
 	drv->report_due_ns = 0;
 	aero_balloon_notify(&drv->balloon);
 	return AERO_OK;
@@ -238,18 +237,18 @@ enum aero_status aero_virtio_balloon_guest_set_reporting(
 /* Free blocks first: the device loses nothing with them. */
 static uint64_t reclaim_loans(struct aero_virtio_balloon_guest *drv, uint64_t frames)
 {
-	struct aero_virtio_balloon_guest_loan *loans[] = { &drv->report, &drv->hint };
+	struct aero_virtio_balloon_guest_loan *loan = &drv->report;
 	uint64_t freed = 0, came;
-	unsigned int i;
 
 	if (!enter_side(drv))
 		return 0;
-	for (i = 0; i < 2; i++) {
-		do {
-			came = freed < frames ? aero_vb_loan_return(drv, loans[i], frames - freed)
-					      : 0;
-			freed += came;
-		} while (came);
+	while (freed < frames) {
+		came = aero_vb_loan_return(drv, loan, frames - freed);
+		freed += came;
+		if (!came && loan == &drv->hint)
+			break;
+		if (!came)
+			loan = &drv->hint;
 	}
 	exit_side(drv);
 	return freed;
@@ -277,7 +276,7 @@ static bool is_empty(const struct aero_virtio_balloon_guest *drv)
 {
 	const struct aero_virtio_balloon_guest_lane *in = &drv->lane[INFLATE];
 
-	return !aero_pages_frames(&drv->balloon.pages) && !in->flying && !in->waiting_count &&
+	return !aero_balloon_frames(&drv->balloon) && !in->flying && !in->waiting_count &&
 	       !drv->actual;
 }
 

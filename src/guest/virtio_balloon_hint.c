@@ -28,7 +28,7 @@ bool aero_vb_hint_prepare(struct aero_virtio_balloon_guest *drv)
 
 	if (!drv->hint_page)
 		drv->hint_page = port->page_get(port->ctx);
-	if (!aero_frame_set_count(&drv->hint.held))
+	if (aero_frame_set_is_empty(&drv->hint.held))
 		drv->hint.order = aero_high_bit(orders);
 	return drv->hint_page;
 }

@@ -73,6 +73,9 @@ void aero_vb_free_queues(struct aero_virtio_balloon_guest *drv);
 /* Reads the configuration, if it has changed. AERO_ERESET: the device needs a reset, or is gone. */
 enum aero_status aero_vb_read_config(struct aero_virtio_balloon_guest *drv);
 
+/* Writes a number of 4 bytes there. */
+void aero_vb_write_field(struct aero_virtio_balloon_guest *drv, uint32_t offset, uint32_t value);
+
 /* virtio_balloon_queue.c: a queue, its memory, its index. */
 
 /* Finds out which index each role has, for the features accepted. */

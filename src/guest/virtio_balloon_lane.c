@@ -280,7 +280,7 @@ enum aero_status aero_vb_submit(void *ctx, struct aero_balloon_batch *batch)
 		return AERO_ERESET;
 	batch->tag = 0;
 	/* A resize begins: it is worth a word of its own only if it lasts. */
-	if (aero_pages_frames(&drv->balloon.pages) == drv->actual)
+	if (aero_balloon_frames(&drv->balloon) == drv->actual)
 		drv->actual_due_ns = aero_balloon_later(drv->now_ns, drv->config.actual_ns);
 	if (is_joining)
 		refuse_high(drv, &batch->list);
@@ -306,20 +306,14 @@ struct aero_balloon_batch *aero_vb_complete(void *ctx, enum aero_status *out_sta
 
 static void write_actual(struct aero_virtio_balloon_guest *drv)
 {
-	const struct aero_virtio_transport *transport = drv->config.transport;
-	uint32_t actual = (uint32_t)aero_pages_frames(&drv->balloon.pages);
-	uint8_t value[4];
+	uint32_t actual = (uint32_t)aero_balloon_frames(&drv->balloon);
 
 	if (drv->is_actual_known && actual == drv->actual)
 		return;
 	drv->actual = actual;
 	drv->is_actual_known = true;
 	drv->actual_due_ns = aero_balloon_later(drv->now_ns, drv->config.actual_ns);
-	aero_put_le32(value, actual);
-	transport->config_write(transport->ctx,
-				offsetof(struct aero_virtio_balloon_wire_config, actual), value,
-				sizeof(value));
-	drv->counters.config_writes++;
+	aero_vb_write_field(drv, offsetof(struct aero_virtio_balloon_wire_config, actual), actual);
 }
 
 void aero_vb_tell_progress(struct aero_virtio_balloon_guest *drv)

@@ -64,20 +64,21 @@ static bool send(struct aero_virtio_balloon_guest *drv)
 {
 	struct aero_virtio_guest_buffer *buffers = drv->report_buffer;
 	struct aero_virtio_guest_chain chain = { buffers, drv->report_count, 0, NULL, 0 };
+	uint64_t frames = 0;
 	unsigned int i;
 
 	for (i = 0; i < drv->report_count; i++) {
 		buffers[i].gpa = drv->report_range[i].first << AERO_FRAME_SHIFT;
 		buffers[i].len = (uint32_t)drv->report_range[i].count << AERO_FRAME_SHIFT;
 		buffers[i].is_writable = true;
+		frames += drv->report_range[i].count;
 	}
 	if (aero_virtio_guest_queue_give(&drv->queue[REPORTING].queue, &chain))
 		return false;
 	aero_vb_kick(drv, REPORTING);
 	drv->counters.reports++;
 	drv->counters.report_blocks += drv->report_count;
-	for (i = 0; i < drv->report_count; i++)
-		drv->counters.report_frames += drv->report_range[i].count;
+	drv->counters.report_frames += frames;
 	return true;
 }
 
@@ -187,7 +188,7 @@ bool aero_vb_report_make_way(struct aero_virtio_balloon_guest *drv)
 {
 	if (drv->is_report_passing)
 		end_pass(drv);
-	return !aero_frame_set_count(&drv->report.held);
+	return aero_frame_set_is_empty(&drv->report.held);
 }
 
 uint64_t aero_vb_report_frames(const struct aero_virtio_balloon_guest *drv)

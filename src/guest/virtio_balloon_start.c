@@ -128,17 +128,13 @@ static enum aero_status start_queues(struct aero_virtio_balloon_guest *drv, uint
 	return AERO_OK;
 }
 
-static void write_poison(struct aero_virtio_balloon_guest *drv)
+void aero_vb_write_field(struct aero_virtio_balloon_guest *drv, uint32_t offset, uint32_t value)
 {
 	const struct aero_virtio_transport *transport = drv->config.transport;
-	uint8_t value[4];
+	uint8_t bytes[4];
 
-	if (!aero_vb_has(drv, FEATURE(PAGE_POISON)))
-		return;
-	aero_put_le32(value, drv->config.poison);
-	transport->config_write(transport->ctx,
-				offsetof(struct aero_virtio_balloon_wire_config, poison_val), value,
-				sizeof(value));
+	aero_put_le32(bytes, value);
+	transport->config_write(transport->ctx, offset, bytes, sizeof(bytes));
 	drv->counters.config_writes++;
 }
 
@@ -188,7 +184,10 @@ enum aero_status aero_vb_start(void *ctx, struct aero_channel_limits *out_limits
 		aero_vb_disarm(drv);
 		return status;
 	}
-	write_poison(drv);
+	if (aero_vb_has(drv, FEATURE(PAGE_POISON)))
+		aero_vb_write_field(drv,
+				    offsetof(struct aero_virtio_balloon_wire_config, poison_val),
+				    drv->config.poison);
 	drv->actual = 0;
 	drv->is_actual_known = false;
 	drv->hint_id = AERO_VIRTIO_BALLOON_HINT_DONE;

@@ -2,11 +2,14 @@
 /* Configuration space through registers, for every transport. */
 #include "virtio_config.h"
 
+/* Of an access at this offset: 4, or as much as is aligned and left. */
 static unsigned int next_width(uint32_t offset, uint32_t len)
 {
-	if (offset % 4 == 0 && len >= 4)
-		return 4;
-	return offset % 2 == 0 && len >= 2 ? 2 : 1;
+	unsigned int bytes = 4;
+
+	while (offset % bytes || bytes > len)
+		bytes /= 2;
+	return bytes;
 }
 
 void aero_virtio_config_read(aero_virtio_read read, void *ctx, uint32_t offset, void *buf,

@@ -130,6 +130,7 @@ struct aero_balloon_report {
 struct aero_balloon {
 	/* What is used most lies first: code that reaches it is shorter. */
 	uint64_t target;
+	uint64_t now_ns; /* of the call at work */
 	uint64_t poll_due_ns;
 	uint64_t cool_until_ns;
 	uint64_t backoff_until_ns;
@@ -138,7 +139,6 @@ struct aero_balloon {
 	uint64_t round_frames;
 	uint32_t refused_now;
 	uint32_t rate;
-	uint32_t slow_rounds;
 	uint32_t notified;
 	unsigned int size_limit; /* block sizes the channel can name are below this index */
 	unsigned int stage;	 /* block size of this round */
@@ -158,9 +158,10 @@ struct aero_balloon {
 	bool is_sleeping;
 	bool is_short; /* the kernel has no more blocks of the stage's size */
 	bool is_reached_told;
-	unsigned int batch_count; /* those with room for frames */
 	struct aero_balloon_config config;
-	unsigned int turns; /* changes of direction in this round */
+	uint32_t slow_rounds;
+	unsigned int batch_count; /* those with room for frames */
+	unsigned int turns;	  /* changes of direction in this round */
 	enum aero_stall told;
 	struct aero_pages pages;
 	struct aero_channel_limits limits;
