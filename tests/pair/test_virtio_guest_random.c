@@ -152,6 +152,11 @@ static void isolate(struct schedule *s)
 	if (s->isolated_count == ISOLATED || !choose_block(s, &order, &frame) ||
 	    !aero_balloon_isolate(&s->pair.drv.balloon, order, frame))
 		return;
+	/* The kernel may have come back in the middle of that. */
+	if (s->isolated_count == ISOLATED) {
+		aero_balloon_putback(&s->pair.drv.balloon, order, frame);
+		return;
+	}
 	s->isolated[s->isolated_count] = frame;
 	s->isolated_order[s->isolated_count++] = order;
 }
@@ -280,7 +285,9 @@ static void reenter(void *ctx, enum sim_port_call call)
 	if ((call != SIM_PORT_ALLOC && call != SIM_PORT_PAGE_GET) || below(s, 64))
 		return;
 	s->reentries++;
-	if (chance(s, 50)) {
+	if (chance(s, 20)) {
+		migrate(s);
+	} else if (chance(s, 50)) {
 		(void)aero_virtio_balloon_guest_reclaim(&s->pair.drv, AERO_RECLAIM_OOM,
 							1 + below(s, 100), s->pair.now, &came);
 		s->reclaimed += came;

@@ -83,20 +83,33 @@ enum aero_status fake_guest_open(struct fake_guest *guest, const struct fake_gue
 	return aero_virtio_balloon_guest_init(&guest->drv, &config);
 }
 
-/* A frame that the device has is lent; one that leaves is the kernel's early where it may be. */
+/* Whether the kernel may have a frame: what leaves is its own early, where that is allowed. */
+static bool may_be_used(const struct fake_guest *guest, uint32_t frame)
+{
+	/* What the device has not seen yet, too. */
+	bool may_be_early = !(guest->drv.features & 1) && guest->drv.lane[1].flying;
+	uint8_t state = guest->fake.frame[frame];
+
+	return state == VIRTIO_FAKE_GUEST || (state != VIRTIO_FAKE_ASKED && may_be_early);
+}
+
+/* What the device has is lent, run by run. */
 static void compare_frames(struct fake_guest *guest)
 {
-	/* What it has not seen yet, too. */
-	bool may_be_early = !(guest->drv.features & 1) && guest->drv.lane[1].flying;
+	uint32_t end = guest->fake.frame_end;
 
-	for (uint32_t frame = 0; frame < guest->fake.frame_end; frame++) {
-		uint8_t state = guest->fake.frame[frame];
+	for (uint32_t frame = 0; frame < end; frame++) {
+		struct aero_range run = { frame, 0 };
+		uint64_t lent;
 
-		if (state == VIRTIO_FAKE_GUEST || (state != VIRTIO_FAKE_ASKED && may_be_early))
-			continue;
-		if (sim_port_owner(&guest->sim, frame) != SIM_OWNER_LENT)
-			complain(guest, "the device has a frame that the kernel uses", frame,
-				 state);
+		while (frame < end && !may_be_used(guest, frame)) {
+			run.count++;
+			frame++;
+		}
+		lent = run.count ? sim_buddy_lent_run(&guest->sim.buddy, run) : 0;
+		if (lent < run.count)
+			complain(guest, "the device has a frame that the kernel uses",
+				 run.first + lent, guest->fake.frame[run.first + lent]);
 	}
 }
 
