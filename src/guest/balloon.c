@@ -45,18 +45,6 @@ uint64_t aero_balloon_later(uint64_t now_ns, uint64_t delay_ns)
 	return delay_ns < AERO_NEVER - now_ns ? now_ns + delay_ns : AERO_NEVER;
 }
 
-void aero_balloon_default(uint64_t *value, uint64_t otherwise)
-{
-	if (!*value)
-		*value = otherwise;
-}
-
-void aero_balloon_default32(uint32_t *value, uint32_t otherwise)
-{
-	if (!*value)
-		*value = otherwise;
-}
-
 static void fill_defaults(struct aero_balloon_config *config)
 {
 	aero_balloon_default(&config->cooldown_ns, COOLDOWN_NS);
@@ -101,7 +89,7 @@ enum aero_status aero_balloon_init(struct aero_balloon *balloon,
 	status = aero_pages_init(&balloon->pages, config->port, choose_orders(orders));
 	if (status)
 		return status;
-	for (i = 0; i < AERO_PAGES_SIZES; i++)
+	for (i = 0; i < balloon->pages.size_count; i++)
 		aero_pages_set_init(&balloon->pages, &balloon->refused[i]);
 	aero_pages_set_init(&balloon->pages, &balloon->pool);
 	if (!aero_balloon_rate_init(balloon))

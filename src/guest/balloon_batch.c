@@ -172,23 +172,15 @@ static bool split_block(struct aero_balloon *balloon, unsigned int order, aero_f
 
 void aero_balloon_split(struct aero_balloon *balloon, unsigned int size)
 {
-	struct aero_balloon_batch *slot = aero_balloon_slot(balloon);
+	const struct aero_port *port = balloon->config.port;
 	unsigned int order = balloon->pages.size[size].order;
-	uint32_t i, whole = 0;
+	aero_frame block;
 
-	while (slot && !aero_frame_set_is_empty(&balloon->refused[size])) {
-		struct aero_pages_list *list = &slot->list;
-
-		list->size = size;
-		list->count = aero_pages_take(&balloon->pages, &balloon->refused[size], order,
-					      list->frames, AERO_PAGES_LIST_MAX);
-		for (i = 0; i < list->count; i++)
-			if (!split_block(balloon, order, list->frames[i]))
-				list->frames[whole++] = list->frames[i];
-		list->count = whole;
-		if (whole)
-			free_refused(balloon, list);
-		whole = 0;
+	while (aero_pages_take(&balloon->pages, &balloon->refused[size], order, &block, 1)) {
+		if (split_block(balloon, order, block))
+			continue;
+		balloon->counters.size[size].refused_freed++;
+		port->free(port->ctx, order, &block, 1);
 	}
 }
 

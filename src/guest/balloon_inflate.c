@@ -94,9 +94,9 @@ static void reject(struct aero_balloon *balloon, struct aero_pages_list *list)
 	const struct aero_port *port = balloon->config.port;
 
 	if (port->log)
-		port->log(port->ctx, AERO_LOG_ERROR,
-			  "balloon: the kernel gave a block that is in the balloon already, or is "
-			  "not aligned; blocks are lost");
+		port->log(
+			port->ctx, AERO_LOG_ERROR,
+			"balloon: the kernel gave a block twice, or one not aligned; all are lost");
 	list->count = 0;
 }
 

@@ -26,10 +26,6 @@ static inline bool aero_balloon_is_open(const struct aero_balloon *balloon)
 
 uint64_t aero_balloon_later(uint64_t now_ns, uint64_t delay_ns);
 
-/* What a zeroed member of a configuration means. */
-void aero_balloon_default(uint64_t *value, uint64_t otherwise);
-void aero_balloon_default32(uint32_t *value, uint32_t otherwise);
-
 /* Whether the caller may work on the balloon; false while another does. Pairs with exit(). */
 bool aero_balloon_enter(struct aero_balloon *balloon);
 void aero_balloon_exit(struct aero_balloon *balloon);
@@ -91,6 +87,10 @@ enum aero_progress aero_balloon_deflate(struct aero_balloon *balloon, uint64_t f
 bool aero_balloon_pop(struct aero_balloon *balloon);
 
 /* balloon_rate.c */
+
+/* What a zeroed member of a configuration means. */
+void aero_balloon_default(uint64_t *value, uint64_t otherwise);
+void aero_balloon_default32(uint32_t *value, uint32_t otherwise);
 
 /* False: the numbers are out of order. */
 bool aero_balloon_rate_init(struct aero_balloon *balloon);

@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* The engine: how many frames a round may allocate, and whether it may sleep for them. */
+/* The engine: how many frames a round may allocate, whether it may sleep for them; defaults. */
 #include "balloon_internal.h"
+
+void aero_balloon_default(uint64_t *value, uint64_t otherwise)
+{
+	if (!*value)
+		*value = otherwise;
+}
+
+void aero_balloon_default32(uint32_t *value, uint32_t otherwise)
+{
+	if (!*value)
+		*value = otherwise;
+}
 
 bool aero_balloon_rate_init(struct aero_balloon *balloon)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The driver of virtio's balloon: its life, its steps, and what the kernel asks of it. */
 #include "virtio_balloon_internal.h"
+#include "virtio_config.h"
 
 #define REQUESTS 8u
 #define REQUEST_FRAMES 256u
@@ -14,6 +15,24 @@ void aero_vb_log(struct aero_virtio_balloon_guest *drv, enum aero_log_level leve
 
 	if (port->log)
 		port->log(port->ctx, level, text);
+}
+
+aero_gpa aero_vb_gpa(const struct aero_virtio_balloon_guest *drv, void *bytes)
+{
+	const struct aero_port *port = drv->config.balloon.port;
+	uintptr_t offset = (uintptr_t)bytes & (AERO_FRAME_BYTES - 1);
+
+	return (port->page_frame(port->ctx, (uint8_t *)bytes - offset) << AERO_FRAME_SHIFT) +
+	       offset;
+}
+
+bool aero_vb_get_side_page(struct aero_virtio_balloon_guest *drv)
+{
+	const struct aero_port *port = drv->config.balloon.port;
+
+	if (!drv->side_page)
+		drv->side_page = port->page_get(port->ctx);
+	return drv->side_page;
 }
 
 void aero_vb_kick(struct aero_virtio_balloon_guest *drv, unsigned int role)
@@ -83,14 +102,6 @@ static const struct aero_channel_ops channel_ops = {
 	.stop = stop,
 };
 
-static bool is_transport_complete(const struct aero_virtio_transport *transport)
-{
-	return transport && transport->features && transport->accept && transport->status &&
-	       transport->set_status && transport->config_read && transport->config_write &&
-	       transport->generation && transport->queue_size && transport->queue_start &&
-	       transport->notify;
-}
-
 static bool is_reporting_possible(const struct aero_port *port,
 				  const struct aero_virtio_balloon_reporting *reporting)
 {
@@ -101,13 +112,12 @@ static bool is_config_sane(const struct aero_virtio_balloon_guest_config *config
 {
 	const struct aero_virtio_transport *transport = config->transport;
 
-	if (!config->balloon.port || !is_transport_complete(transport) ||
+	if (!config->balloon.port || !aero_virtio_transport_is_complete(transport) ||
 	    config->requests > AERO_VIRTIO_BALLOON_GUEST_REQUESTS_MAX ||
 	    config->request_frames > AERO_VIRTIO_BALLOON_GUEST_REQUEST_FRAMES_MAX ||
 	    config->numbering > AERO_VIRTIO_BALLOON_NUMBERING_COMPACT)
 		return false;
-	if (transport->is_legacy && (!config->memory || !transport->ring_align ||
-				     (transport->ring_align & (transport->ring_align - 1))))
+	if (transport->is_legacy && !config->memory)
 		return false;
 	return is_reporting_possible(config->balloon.port, &config->reporting);
 }
@@ -157,11 +167,9 @@ void aero_virtio_balloon_guest_fini(struct aero_virtio_balloon_guest *drv)
 	aero_vb_put_requests(drv, &drv->lane[INFLATE]);
 	aero_vb_put_requests(drv, &drv->lane[DEFLATE]);
 	aero_vb_free_queues(drv);
-	if (drv->stats_page)
-		port->page_put(port->ctx, drv->stats_page);
-	if (drv->hint_page)
-		port->page_put(port->ctx, drv->hint_page);
-	drv->stats_page = drv->hint_page = NULL;
+	if (drv->side_page)
+		port->page_put(port->ctx, drv->side_page);
+	drv->side_page = NULL;
 	aero_balloon_fini(&drv->balloon);
 }
 
@@ -176,19 +184,19 @@ static void exit_side(struct aero_virtio_balloon_guest *drv)
 	aero_pages_exit(&drv->balloon.pages, &drv->is_side_busy);
 }
 
-static uint64_t step_side(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
+static uint64_t step_side(struct aero_virtio_balloon_guest *drv)
 {
 	uint64_t hint, report;
 	bool is_more;
 
 	if (!enter_side(drv))
-		return now_ns + BUSY_NS;
+		return drv->now_ns + BUSY_NS;
 	is_more = drv->is_live && aero_vb_stats_step(drv);
-	hint = aero_vb_hint_step(drv, now_ns);
-	report = aero_vb_report_step(drv, now_ns);
+	hint = aero_vb_hint_step(drv);
+	report = aero_vb_report_step(drv);
 	exit_side(drv);
 	if (is_more)
-		return now_ns;
+		return drv->now_ns;
 	return hint < report ? hint : report;
 }
 
@@ -201,12 +209,12 @@ uint64_t aero_virtio_balloon_guest_step(struct aero_virtio_balloon_guest *drv, u
 		return AERO_NEVER;
 	/* A target may have come: what is free is the balloon's before it is reported. */
 	if (aero_flag_is_raised(&drv->config_changed) && !aero_vb_report_make_way(drv)) {
-		step_side(drv, now_ns);
+		step_side(drv);
 		return now_ns;
 	}
 	due = aero_balloon_step(&drv->balloon, now_ns);
 	aero_vb_tell_progress(drv);
-	side = step_side(drv, now_ns);
+	side = step_side(drv);
 	/* Found out on a queue beside the balloon's. */
 	if (drv->balloon.is_reset_required && drv->balloon.is_started)
 		return now_ns;
@@ -302,8 +310,8 @@ static bool are_loans_back(struct aero_virtio_balloon_guest *drv)
 	bool are_back = false;
 
 	if (enter_side(drv)) {
-		are_back = !aero_vb_loan_return(drv, &drv->hint, AERO_PAGES_LIST_MAX) &&
-			   !aero_vb_loan_return(drv, &drv->report, AERO_PAGES_LIST_MAX);
+		are_back = !aero_vb_loan_go_on(drv, &drv->hint) &&
+			   !aero_vb_loan_go_on(drv, &drv->report);
 		exit_side(drv);
 	}
 	return are_back;

@@ -26,11 +26,9 @@ bool aero_vb_hint_prepare(struct aero_virtio_balloon_guest *drv)
 	const struct aero_port *port = drv->config.balloon.port;
 	uint32_t orders = port->orders & ((2u << ORDER_MAX) - 1);
 
-	if (!drv->hint_page)
-		drv->hint_page = port->page_get(port->ctx);
 	if (aero_frame_set_is_empty(&drv->hint.held))
 		drv->hint.order = aero_high_bit(orders);
-	return drv->hint_page;
+	return aero_vb_get_side_page(drv);
 }
 
 void aero_vb_hint_reset(struct aero_virtio_balloon_guest *drv)
@@ -65,7 +63,7 @@ static void follow_id(struct aero_virtio_balloon_guest *drv)
 /* False: the device has this place still, or the ring no room. */
 static bool give_id(struct aero_virtio_balloon_guest *drv, unsigned int place, uint32_t id)
 {
-	uint32_t *at = (uint32_t *)drv->hint_page + place;
+	uint32_t *at = (uint32_t *)drv->side_page + AERO_VB_SIDE_IDS / sizeof(*at) + place;
 	struct aero_virtio_guest_buffer buffer = { aero_vb_gpa(drv, at), sizeof(*at), false };
 
 	if (drv->hint_ids_flying >> place & 1)
@@ -136,7 +134,7 @@ static void hint(struct aero_virtio_balloon_guest *drv)
 		give_block(drv);
 }
 
-uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
+uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv)
 {
 	struct aero_virtio_guest_queue *queue = &drv->queue[HINT].queue;
 	bool was_returning = false, is_more;
@@ -148,18 +146,16 @@ uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv, uint64_t now_n
 		if (!was_returning)
 			hint(drv);
 	}
-	if (drv->hint.is_returning && !aero_vb_loan_return(drv, &drv->hint, AERO_PAGES_LIST_MAX))
-		drv->hint.is_returning = false;
-	if (drv->hint.is_returning)
-		return now_ns;
+	if (aero_vb_loan_go_on(drv, &drv->hint))
+		return drv->now_ns;
 	is_more = drv->is_hinting || drv->is_hint_stop_due;
 	if (!is_more || !drv->queue[HINT].is_there)
 		return AERO_NEVER;
 	if (was_returning)
-		return now_ns;
+		return drv->now_ns;
 	if (has_room(drv) && drv->is_hinting && !drv->is_hint_id_due)
-		return now_ns;
+		return drv->now_ns;
 	return aero_virtio_guest_queue_interrupt_after(queue, (queue->in_flight + 1) / 2)
-		       ? now_ns
+		       ? drv->now_ns
 		       : AERO_NEVER;
 }

@@ -33,20 +33,19 @@ static inline bool aero_vb_is_swapped(const struct aero_virtio_balloon_guest *dr
 	return AERO_HOST_BIG_ENDIAN && !drv->config.transport->is_legacy;
 }
 
-/* The device's address of bytes in a page of the port. */
-static inline aero_gpa aero_vb_gpa(const struct aero_virtio_balloon_guest *drv, void *bytes)
-{
-	const struct aero_port *port = drv->config.balloon.port;
-	uintptr_t offset = (uintptr_t)bytes & (AERO_FRAME_BYTES - 1);
-
-	return (port->page_frame(port->ctx, (uint8_t *)bytes - offset) << AERO_FRAME_SHIFT) +
-	       offset;
-}
-
 /* virtio_balloon.c */
+
+/* The device's address of bytes in a page of the port. */
+aero_gpa aero_vb_gpa(const struct aero_virtio_balloon_guest *drv, void *bytes);
 
 void aero_vb_log(struct aero_virtio_balloon_guest *drv, enum aero_log_level level,
 		 const char *text);
+
+/* The page that statistics and command ids share; false: there is no memory for it. */
+bool aero_vb_get_side_page(struct aero_virtio_balloon_guest *drv);
+
+/* Where in it the ids are: behind all statistics. */
+#define AERO_VB_SIDE_IDS 1024u
 
 /* Tells the device of what was given to a queue, if it wants to know. */
 void aero_vb_kick(struct aero_virtio_balloon_guest *drv, unsigned int role);
@@ -77,6 +76,9 @@ enum aero_status aero_vb_read_config(struct aero_virtio_balloon_guest *drv);
 void aero_vb_write_field(struct aero_virtio_balloon_guest *drv, uint32_t offset, uint32_t value);
 
 /* virtio_balloon_queue.c: a queue, its memory, its index. */
+
+/* Whether these features come with a queue for a role. */
+bool aero_vb_has_role(uint64_t features, unsigned int role);
 
 /* Finds out which index each role has, for the features accepted. */
 void aero_vb_number_queues(struct aero_virtio_balloon_guest *drv, uint64_t offered,
@@ -111,10 +113,10 @@ static inline uint32_t aero_vb_first_room(const struct aero_virtio_balloon_guest
 		       : AERO_VB_PAGE_FRAMES;
 }
 
-void aero_vb_open_request(const struct aero_virtio_balloon_guest *drv,
-			  const struct aero_virtio_balloon_guest_lane *lane,
-			  const struct aero_virtio_balloon_guest_request *request,
-			  struct aero_vb_writer *writer);
+/* Begins a request that is free; there is one. */
+struct aero_virtio_balloon_guest_request *aero_vb_open_request(
+	const struct aero_virtio_balloon_guest *drv, struct aero_virtio_balloon_guest_lane *lane,
+	struct aero_vb_writer *writer);
 
 /* As much of a run as fits; answers how much. */
 uint32_t aero_vb_write_run(struct aero_vb_writer *writer, aero_frame first, uint64_t count);
@@ -131,9 +133,13 @@ bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv,
 void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv,
 			  struct aero_virtio_balloon_guest_lane *lane);
 
-/* What was in flight is answered: the device is reset. */
-void aero_vb_reset_lane(struct aero_virtio_balloon_guest *drv,
-			struct aero_virtio_balloon_guest_lane *lane);
+/* A request has come back; its batch may be complete with it. */
+void aero_vb_release(struct aero_virtio_balloon_guest *drv,
+		     struct aero_virtio_balloon_guest_lane *lane, uint32_t number);
+
+/* Ends batches that wait: the device is reset. */
+void aero_vb_end_waiting(struct aero_virtio_balloon_guest *drv,
+			 struct aero_virtio_balloon_guest_lane *lane);
 
 enum aero_status aero_vb_submit(void *ctx, struct aero_balloon_batch *batch);
 struct aero_balloon_batch *aero_vb_complete(void *ctx, enum aero_status *out_status);
@@ -143,13 +149,6 @@ enum aero_status aero_vb_exchange(void *ctx, unsigned int order, aero_frame new_
 
 /* Writes how many frames there are, if a resize has lasted for long enough since that was told. */
 void aero_vb_tell_progress(struct aero_virtio_balloon_guest *drv);
-
-/* Nothing waits and nothing is with the device. */
-static inline bool aero_vb_is_idle(const struct aero_virtio_balloon_guest *drv)
-{
-	return !drv->lane[INFLATE].flying && !drv->lane[DEFLATE].flying &&
-	       !drv->lane[INFLATE].waiting_count && !drv->lane[DEFLATE].waiting_count;
-}
 
 /*
  * virtio_balloon_stats.c. prepare: before negotiation; false: there is nothing to tell. step: true:
@@ -174,6 +173,10 @@ bool aero_vb_loan_add(struct aero_virtio_balloon_guest *drv,
 uint64_t aero_vb_loan_return(struct aero_virtio_balloon_guest *drv,
 			     struct aero_virtio_balloon_guest_loan *loan, uint64_t frames);
 
+/* A piece of what goes back; false: all of it is. */
+bool aero_vb_loan_go_on(struct aero_virtio_balloon_guest *drv,
+			struct aero_virtio_balloon_guest_loan *loan);
+
 static inline uint64_t aero_vb_loan_frames(const struct aero_virtio_balloon_guest_loan *loan)
 {
 	return aero_frame_set_count(&loan->held) << loan->order;
@@ -182,10 +185,10 @@ static inline uint64_t aero_vb_loan_frames(const struct aero_virtio_balloon_gues
 /* virtio_balloon_hint.c and virtio_balloon_report.c; step answers when it is to be called again. */
 
 bool aero_vb_hint_prepare(struct aero_virtio_balloon_guest *drv);
-uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns);
+uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv);
 void aero_vb_hint_reset(struct aero_virtio_balloon_guest *drv);
 
-uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns);
+uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv);
 void aero_vb_report_reset(struct aero_virtio_balloon_guest *drv);
 
 /* Ends a pass, because the balloon needs memory; false: not all of it is back. */

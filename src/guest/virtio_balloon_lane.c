@@ -82,14 +82,6 @@ void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv,
 
 /* Requests ----------------------------------------------------------------------------------- */
 
-static struct aero_virtio_balloon_guest_request *find_free(
-	struct aero_virtio_balloon_guest_lane *lane)
-{
-	while (lane->request[lane->next].is_flying)
-		lane->next = lane->next + 1 < lane->usable ? lane->next + 1 : 0;
-	return &lane->request[lane->next];
-}
-
 /* What of a request's memory is filled, as buffers for the device. */
 static uint32_t cut(const struct aero_virtio_balloon_guest *drv,
 		    const struct aero_virtio_balloon_guest_request *request, uint32_t frames,
@@ -166,12 +158,12 @@ static bool write_request(struct aero_virtio_balloon_guest *drv,
 	uint8_t number = lane->waiting[0];
 	struct aero_balloon_batch *batch = &drv->balloon.batch[number];
 	bool is_told = lane->role == INFLATE || aero_vb_has(drv, FEATURE(MUST_TELL_HOST));
-	struct aero_virtio_balloon_guest_request *request = find_free(lane);
+	struct aero_virtio_balloon_guest_request *request;
 	unsigned int order = drv->balloon.pages.size[batch->list.size].order;
 	struct aero_vb_writer writer;
 	bool is_whole;
 
-	aero_vb_open_request(drv, lane, request, &writer);
+	request = aero_vb_open_request(drv, lane, &writer);
 	is_whole = aero_vb_write_batch(&writer, lane, &batch->list, order);
 	if (writer.written) {
 		request->batch = is_told ? number : NO_BATCH;
@@ -202,9 +194,8 @@ static void pump(struct aero_virtio_balloon_guest *drv, struct aero_virtio_ballo
 		aero_vb_kick(drv, lane->role);
 }
 
-/* A request has come back; its batch may be complete with it. */
-static void release(struct aero_virtio_balloon_guest *drv,
-		    struct aero_virtio_balloon_guest_lane *lane, uint32_t number)
+void aero_vb_release(struct aero_virtio_balloon_guest *drv,
+		     struct aero_virtio_balloon_guest_lane *lane, uint32_t number)
 {
 	struct aero_virtio_balloon_guest_request *request = &lane->request[number];
 	uint8_t batch = request->batch;
@@ -225,7 +216,7 @@ static uint32_t take_back(struct aero_virtio_balloon_guest *drv,
 	uint16_t token;
 
 	for (; aero_vb_take(drv, lane->role, &token); count++)
-		release(drv, lane, token);
+		aero_vb_release(drv, lane, token);
 	return count;
 }
 
@@ -239,15 +230,9 @@ static void poll(struct aero_virtio_balloon_guest *drv)
 	pump(drv, in);
 }
 
-void aero_vb_reset_lane(struct aero_virtio_balloon_guest *drv,
-			struct aero_virtio_balloon_guest_lane *lane)
+void aero_vb_end_waiting(struct aero_virtio_balloon_guest *drv,
+			 struct aero_virtio_balloon_guest_lane *lane)
 {
-	struct aero_virtio_balloon_guest_queue *queue = &drv->queue[lane->role];
-	uint16_t token;
-
-	while (queue->is_there && aero_virtio_guest_queue_stop(&queue->queue, &token))
-		release(drv, lane, token);
-	queue->is_there = false;
 	while (lane->waiting_count) {
 		finish(drv, lane->waiting[0]);
 		drop_waiting(lane);
@@ -322,6 +307,15 @@ void aero_vb_tell_progress(struct aero_virtio_balloon_guest *drv)
 		write_actual(drv);
 }
 
+/* Nothing waits and nothing is with the device. */
+static bool is_idle(const struct aero_virtio_balloon_guest *drv)
+{
+	const struct aero_virtio_balloon_guest_lane *in = &drv->lane[INFLATE];
+	const struct aero_virtio_balloon_guest_lane *out = &drv->lane[DEFLATE];
+
+	return !in->flying && !out->flying && !in->waiting_count && !out->waiting_count;
+}
+
 bool aero_vb_flush(void *ctx)
 {
 	struct aero_virtio_balloon_guest *drv = ctx;
@@ -339,7 +333,7 @@ bool aero_vb_flush(void *ctx)
 								      (flying + 1) / 2))
 			is_answered = true;
 	}
-	if (aero_vb_is_idle(drv) || drv->now_ns >= drv->actual_due_ns)
+	if (is_idle(drv) || drv->now_ns >= drv->actual_due_ns)
 		write_actual(drv);
 	return is_answered;
 }
@@ -349,11 +343,11 @@ static enum aero_status send_and_wait(struct aero_virtio_balloon_guest *drv,
 				      struct aero_virtio_balloon_guest_lane *lane,
 				      unsigned int order, aero_frame frame, bool is_waiting)
 {
-	struct aero_virtio_balloon_guest_request *request = find_free(lane);
+	struct aero_virtio_balloon_guest_request *request;
 	struct aero_vb_writer writer;
 	uint32_t polls;
 
-	aero_vb_open_request(drv, lane, request, &writer);
+	request = aero_vb_open_request(drv, lane, &writer);
 	aero_vb_write_run(&writer, frame, (uint64_t)1 << order);
 	request->batch = NO_BATCH;
 	if (!give(drv, lane, request, writer.written))
@@ -375,7 +369,7 @@ enum aero_status aero_vb_exchange(void *ctx, unsigned int order, aero_frame new_
 	    (uint64_t)1 << order > drv->lane[INFLATE].frames ||
 	    (uint64_t)1 << order > drv->lane[DEFLATE].frames)
 		return AERO_ENOTSUP;
-	if (!drv->is_live || !aero_vb_is_idle(drv))
+	if (!drv->is_live || !is_idle(drv))
 		return AERO_EAGAIN;
 	status = send_and_wait(drv, &drv->lane[INFLATE], order, new_frame, true);
 	if (!status)

@@ -38,3 +38,11 @@ uint64_t aero_vb_loan_return(struct aero_virtio_balloon_guest *drv,
 		port->free(port->ctx, loan->order, blocks, count);
 	return (uint64_t)count << loan->order;
 }
+
+bool aero_vb_loan_go_on(struct aero_virtio_balloon_guest *drv,
+			struct aero_virtio_balloon_guest_loan *loan)
+{
+	if (loan->is_returning && !aero_vb_loan_return(drv, loan, AERO_PAGES_LIST_MAX))
+		loan->is_returning = false;
+	return loan->is_returning;
+}

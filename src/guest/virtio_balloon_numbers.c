@@ -11,15 +11,21 @@ static void open_part(struct aero_vb_writer *writer, uint8_t *const *part, uint3
 	writer->room = room < writer->rest ? room : writer->rest;
 }
 
-void aero_vb_open_request(const struct aero_virtio_balloon_guest *drv,
-			  const struct aero_virtio_balloon_guest_lane *lane,
-			  const struct aero_virtio_balloon_guest_request *request,
-			  struct aero_vb_writer *writer)
+struct aero_virtio_balloon_guest_request *aero_vb_open_request(
+	const struct aero_virtio_balloon_guest *drv, struct aero_virtio_balloon_guest_lane *lane,
+	struct aero_vb_writer *writer)
 {
+	struct aero_virtio_balloon_guest_request *request = &lane->request[lane->next];
+
+	while (request->is_flying) {
+		lane->next = lane->next + 1 < lane->usable ? lane->next + 1 : 0;
+		request = &lane->request[lane->next];
+	}
 	writer->is_swapped = aero_vb_is_swapped(drv);
 	writer->rest = lane->frames;
 	writer->written = 0;
 	open_part(writer, request->part, aero_vb_first_room(drv));
+	return request;
 }
 
 /* Consecutive numbers, two at a time where the processor's order is the device's. */

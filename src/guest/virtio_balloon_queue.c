@@ -15,15 +15,15 @@ _Static_assert(PAGE_SLOTS + PAGE_ENTRIES * sizeof(struct aero_virtio_guest_slot)
 		       AERO_FRAME_BYTES,
 	       "slots");
 
-static const uint8_t role_features[AERO_VIRTIO_BALLOON_GUEST_QUEUES] = {
-	[STATS] = AERO_VIRTIO_BALLOON_F_STATS_VQ,
-	[HINT] = AERO_VIRTIO_BALLOON_F_FREE_PAGE_HINT,
-	[REPORTING] = AERO_VIRTIO_BALLOON_F_PAGE_REPORTING,
-};
-
-static bool has_role(uint64_t features, unsigned int role)
+bool aero_vb_has_role(uint64_t features, unsigned int role)
 {
-	return role <= DEFLATE || features >> role_features[role] & 1;
+	static const uint8_t bits[AERO_VIRTIO_BALLOON_GUEST_QUEUES] = {
+		[STATS] = AERO_VIRTIO_BALLOON_F_STATS_VQ,
+		[HINT] = AERO_VIRTIO_BALLOON_F_FREE_PAGE_HINT,
+		[REPORTING] = AERO_VIRTIO_BALLOON_F_PAGE_REPORTING,
+	};
+
+	return role <= DEFLATE || features >> bits[role] & 1;
 }
 
 static uint32_t size_of(const struct aero_virtio_balloon_guest *drv, unsigned int index)
@@ -41,7 +41,7 @@ static void number(bool is_spec, uint64_t features, uint8_t index[AERO_VIRTIO_BA
 
 	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++) {
 		index[role] = is_spec ? (uint8_t)role : next;
-		next += has_role(features, role);
+		next += aero_vb_has_role(features, role);
 	}
 }
 
@@ -52,7 +52,7 @@ static bool is_complete(const struct aero_virtio_balloon_guest *drv, uint64_t fe
 	unsigned int role;
 
 	for (role = STATS; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
-		if (has_role(features, role) && !size_of(drv, index[role]))
+		if (aero_vb_has_role(features, role) && !size_of(drv, index[role]))
 			return false;
 	return true;
 }

@@ -165,7 +165,7 @@ static bool borrow(struct aero_virtio_balloon_guest *drv)
 }
 
 /* One request of a pass. */
-static void pull(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
+static void pull(struct aero_virtio_balloon_guest *drv)
 {
 	bool is_pulling = drv->config.reporting.is_pulling;
 	bool is_short = drv->balloon.stall == AERO_STALL_NO_MEMORY;
@@ -175,7 +175,7 @@ static void pull(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 	if (drv->report_count || drv->report.is_returning)
 		return;
 	if (!drv->is_report_passing) {
-		if (!is_pulling || now_ns < drv->report_due_ns)
+		if (!is_pulling || drv->now_ns < drv->report_due_ns)
 			return;
 		if (!is_moving)
 			begin_pass(drv);
@@ -201,7 +201,7 @@ uint64_t aero_vb_report_frames(const struct aero_virtio_balloon_guest *drv)
 	return frames;
 }
 
-uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
+uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv)
 {
 	bool is_there = drv->queue[REPORTING].is_there;
 	uint16_t token;
@@ -209,18 +209,16 @@ uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv, uint64_t now
 	if (aero_vb_take(drv, REPORTING, &token) && drv->report_count)
 		answer(drv, true);
 	if (is_there)
-		pull(drv, now_ns);
-	if (drv->report.is_returning &&
-	    !aero_vb_loan_return(drv, &drv->report, AERO_PAGES_LIST_MAX))
-		drv->report.is_returning = false;
-	if (drv->report.is_returning)
-		return now_ns;
+		pull(drv);
+	if (aero_vb_loan_go_on(drv, &drv->report))
+		return drv->now_ns;
 	if (!is_there || drv->report_count)
 		return is_there && aero_virtio_guest_queue_interrupt_after(
 					   &drv->queue[REPORTING].queue, 1)
-			       ? now_ns
+			       ? drv->now_ns
 			       : AERO_NEVER;
 	if (!drv->config.reporting.is_pulling)
-		return drv->is_report_passing ? now_ns : AERO_NEVER;
-	return drv->is_report_passing || drv->report_due_ns < now_ns ? now_ns : drv->report_due_ns;
+		return drv->is_report_passing ? drv->now_ns : AERO_NEVER;
+	return drv->is_report_passing || drv->report_due_ns < drv->now_ns ? drv->now_ns
+									  : drv->report_due_ns;
 }

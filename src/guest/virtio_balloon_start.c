@@ -104,16 +104,13 @@ static enum aero_status start_queues(struct aero_virtio_balloon_guest *drv, uint
 	const uint32_t wanted[AERO_VIRTIO_BALLOON_GUEST_QUEUES] = {
 		entries, entries, 1, HINT_ENTRIES, REPORT_ENTRIES,
 	};
-	static const uint64_t features[AERO_VIRTIO_BALLOON_GUEST_QUEUES] = {
-		~0ull, ~0ull, FEATURE(STATS_VQ), FEATURE(FREE_PAGE_HINT), FEATURE(PAGE_REPORTING),
-	};
 	uint8_t index[AERO_VIRTIO_BALLOON_GUEST_QUEUES];
 	enum aero_status status;
 	unsigned int role;
 
 	aero_vb_number_queues(drv, offered, index);
 	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++) {
-		if (role > DEFLATE && !aero_vb_has(drv, features[role]))
+		if (!aero_vb_has_role(drv->features, role))
 			continue;
 		status = aero_vb_start_queue(drv, &drv->queue[role], index[role], wanted[role]);
 		if (role > DEFLATE && status == AERO_ENOENT)
@@ -209,15 +206,16 @@ void aero_vb_disarm(void *ctx)
 	/* One that does not let go is waited for no longer. */
 	if (reset(drv) == AERO_ETIMEDOUT)
 		aero_vb_log(drv, AERO_LOG_ERROR, "virtio balloon: the device does not reset");
-	aero_vb_reset_lane(drv, &drv->lane[INFLATE]);
-	aero_vb_reset_lane(drv, &drv->lane[DEFLATE]);
-	for (role = STATS; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++) {
+	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++) {
 		struct aero_virtio_balloon_guest_queue *queue = &drv->queue[role];
 
 		while (queue->is_there && aero_virtio_guest_queue_stop(&queue->queue, &token))
-			;
+			if (role <= DEFLATE)
+				aero_vb_release(drv, &drv->lane[role], token);
 		queue->is_there = false;
 	}
+	aero_vb_end_waiting(drv, &drv->lane[INFLATE]);
+	aero_vb_end_waiting(drv, &drv->lane[DEFLATE]);
 	aero_vb_hint_reset(drv);
 	aero_vb_report_reset(drv);
 }

@@ -28,15 +28,13 @@ bool aero_vb_stats_prepare(struct aero_virtio_balloon_guest *drv)
 		return false;
 	ask(drv, &stats);
 	drv->stats_known = stats.known;
-	if (stats.known && !drv->stats_page)
-		drv->stats_page = port->page_get(port->ctx);
-	return stats.known && drv->stats_page;
+	return stats.known && aero_vb_get_side_page(drv);
 }
 
 void aero_vb_stats_give(struct aero_virtio_balloon_guest *drv)
 {
 	bool is_swapped = aero_vb_is_swapped(drv);
-	struct aero_virtio_balloon_wire_stat *entry = drv->stats_page;
+	struct aero_virtio_balloon_wire_stat *entry = drv->side_page;
 	struct aero_virtio_guest_buffer buffer = { 0, 0, false };
 	struct aero_memory_stats stats;
 	unsigned int tag;
@@ -56,7 +54,7 @@ void aero_vb_stats_give(struct aero_virtio_balloon_guest *drv)
 		entry++;
 		buffer.len += sizeof(*entry);
 	}
-	buffer.gpa = aero_vb_gpa(drv, drv->stats_page);
+	buffer.gpa = aero_vb_gpa(drv, drv->side_page);
 	if (aero_vb_give_one(drv, STATS, 0, &buffer))
 		drv->counters.stats_buffers++;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Configuration space through registers, for every transport. */
+/* What all transports have in common: configuration space through registers, a whole table. */
 #include "virtio_config.h"
 
 /* Of an access at this offset: 4, or as much as is aligned and left. */
@@ -44,4 +44,14 @@ void aero_virtio_config_write(aero_virtio_write write, void *ctx, uint32_t offse
 			value |= (uint32_t)*from++ << 8 * i;
 		write(ctx, offset, bytes, value);
 	}
+}
+
+bool aero_virtio_transport_is_complete(const struct aero_virtio_transport *transport)
+{
+	return transport && transport->features && transport->accept && transport->status &&
+	       transport->set_status && transport->config_read && transport->config_write &&
+	       transport->generation && transport->queue_size && transport->queue_start &&
+	       transport->notify &&
+	       (!transport->is_legacy ||
+		(transport->ring_align && !(transport->ring_align & (transport->ring_align - 1))));
 }

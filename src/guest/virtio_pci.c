@@ -47,15 +47,31 @@ uint32_t aero_virtio_pci_get(const struct aero_virtio_pci *pci, uint32_t offset,
 	return bar_get(pci, &pci->window[CAP(COMMON)], offset, bytes);
 }
 
-void aero_virtio_pci_put(const struct aero_virtio_pci *pci, uint32_t offset, unsigned int bytes,
-			 uint32_t value)
+uint32_t aero_virtio_pci_get16(const struct aero_virtio_pci *pci, uint32_t offset)
 {
-	bar_put(pci, &pci->window[CAP(COMMON)], offset, bytes, value);
+	return aero_virtio_pci_get(pci, offset, 2);
+}
+
+void aero_virtio_pci_put16(const struct aero_virtio_pci *pci, uint32_t offset, uint32_t value)
+{
+	bar_put(pci, &pci->window[CAP(COMMON)], offset, 2, value);
+}
+
+void aero_virtio_pci_put32(const struct aero_virtio_pci *pci, uint32_t offset, uint32_t value)
+{
+	bar_put(pci, &pci->window[CAP(COMMON)], offset, 4, value);
+}
+
+/* Whether the device took a number. */
+static bool put_checked(const struct aero_virtio_pci *pci, uint32_t offset, uint32_t value)
+{
+	aero_virtio_pci_put16(pci, offset, value);
+	return aero_virtio_pci_get16(pci, offset) == value;
 }
 
 static uint32_t device_features(const struct aero_virtio_pci *pci, uint32_t word)
 {
-	aero_virtio_pci_put(pci, COMMON(DEVICE_FEATURE_SELECT), 4, word);
+	aero_virtio_pci_put32(pci, COMMON(DEVICE_FEATURE_SELECT), word);
 	return aero_virtio_pci_get(pci, COMMON(DEVICE_FEATURE), 4);
 }
 
@@ -68,10 +84,10 @@ static uint64_t read_features(void *ctx)
 
 static void accept_features(void *ctx, uint64_t features)
 {
-	aero_virtio_pci_put(ctx, COMMON(DRIVER_FEATURE_SELECT), 4, 0);
-	aero_virtio_pci_put(ctx, COMMON(DRIVER_FEATURE), 4, (uint32_t)features);
-	aero_virtio_pci_put(ctx, COMMON(DRIVER_FEATURE_SELECT), 4, 1);
-	aero_virtio_pci_put(ctx, COMMON(DRIVER_FEATURE), 4, (uint32_t)(features >> 32));
+	aero_virtio_pci_put32(ctx, COMMON(DRIVER_FEATURE_SELECT), 0);
+	aero_virtio_pci_put32(ctx, COMMON(DRIVER_FEATURE), (uint32_t)features);
+	aero_virtio_pci_put32(ctx, COMMON(DRIVER_FEATURE_SELECT), 1);
+	aero_virtio_pci_put32(ctx, COMMON(DRIVER_FEATURE), (uint32_t)(features >> 32));
 }
 
 static uint8_t read_status(void *ctx)
@@ -87,7 +103,7 @@ static void write_status(void *ctx, uint8_t status)
 
 	if (!status)
 		pci->is_config_vector = false;
-	aero_virtio_pci_put(pci, pci->status_register, 1, status);
+	bar_put(pci, &pci->window[CAP(COMMON)], pci->status_register, 1, status);
 }
 
 static uint32_t read_generation(void *ctx)
@@ -99,20 +115,20 @@ static uint32_t read_queue_size(void *ctx, unsigned int index)
 {
 	if (index >= AERO_VIRTIO_PCI_QUEUES)
 		return 0;
-	aero_virtio_pci_put(ctx, COMMON(QUEUE_SELECT), 2, index);
-	return aero_virtio_pci_get(ctx, COMMON(QUEUE_SIZE), 2);
+	aero_virtio_pci_put16(ctx, COMMON(QUEUE_SELECT), index);
+	return aero_virtio_pci_get16(ctx, COMMON(QUEUE_SIZE));
 }
 
 static void put_address(const struct aero_virtio_pci *pci, uint32_t offset, aero_gpa gpa)
 {
-	aero_virtio_pci_put(pci, offset, 4, (uint32_t)gpa);
-	aero_virtio_pci_put(pci, offset + 4, 4, (uint32_t)(gpa >> 32));
+	aero_virtio_pci_put32(pci, offset, (uint32_t)gpa);
+	aero_virtio_pci_put32(pci, offset + 4, (uint32_t)(gpa >> 32));
 }
 
 /* Where notifications of the selected queue go; the device says it, so it is checked. */
 static bool find_notify_offset(struct aero_virtio_pci *pci, unsigned int index)
 {
-	uint64_t offset = aero_virtio_pci_get(pci, COMMON(QUEUE_NOTIFY_OFF), 2);
+	uint64_t offset = aero_virtio_pci_get16(pci, COMMON(QUEUE_NOTIFY_OFF));
 
 	offset *= pci->notify_multiplier;
 	if (offset + NOTIFY_BYTES > pci->window[CAP(NOTIFY)].len)
@@ -128,17 +144,16 @@ static enum aero_status start_queue(void *ctx, unsigned int index,
 
 	if (index >= AERO_VIRTIO_PCI_QUEUES)
 		return AERO_EIO;
-	aero_virtio_pci_put(pci, COMMON(QUEUE_SELECT), 2, index);
+	aero_virtio_pci_put16(pci, COMMON(QUEUE_SELECT), index);
 	if (!find_notify_offset(pci, index))
 		return AERO_EIO;
-	aero_virtio_pci_put(pci, COMMON(QUEUE_SIZE), 2, ring->size);
+	aero_virtio_pci_put16(pci, COMMON(QUEUE_SIZE), ring->size);
 	put_address(pci, COMMON(QUEUE_DESC), ring->desc);
 	put_address(pci, COMMON(QUEUE_DRIVER), ring->driver);
 	put_address(pci, COMMON(QUEUE_DEVICE), ring->device);
 	if (!aero_virtio_pci_set_vectors(pci, COMMON(CONFIG_VECTOR), COMMON(QUEUE_VECTOR)))
 		return AERO_EIO;
-	aero_virtio_pci_put(pci, COMMON(QUEUE_ENABLE), 2, 1);
-	return aero_virtio_pci_get(pci, COMMON(QUEUE_ENABLE), 2) == 1 ? AERO_OK : AERO_EIO;
+	return put_checked(pci, COMMON(QUEUE_ENABLE), 1) ? AERO_OK : AERO_EIO;
 }
 
 static void notify(void *ctx, unsigned int index)
@@ -149,23 +164,17 @@ static void notify(void *ctx, unsigned int index)
 		NOTIFY_BYTES, index);
 }
 
-static bool set_vector(const struct aero_virtio_pci *pci, uint32_t offset, uint16_t vector)
-{
-	aero_virtio_pci_put(pci, offset, 2, vector);
-	return aero_virtio_pci_get(pci, offset, 2) == vector;
-}
-
 bool aero_virtio_pci_set_vectors(struct aero_virtio_pci *pci, uint32_t config_register,
 				 uint32_t queue_register)
 {
 	if (!pci->is_msix)
 		return true;
 	if (!pci->is_config_vector) {
-		if (!set_vector(pci, config_register, pci->config.config_vector))
+		if (!put_checked(pci, config_register, pci->config.config_vector))
 			return false;
 		pci->is_config_vector = true;
 	}
-	return set_vector(pci, queue_register, pci->config.queue_vector);
+	return put_checked(pci, queue_register, pci->config.queue_vector);
 }
 
 /* Bytes of configuration space that are there, of len from an offset on. */

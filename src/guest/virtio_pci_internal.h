@@ -9,8 +9,9 @@
 /* Registers of the common configuration, or of the legacy interface. */
 uint32_t aero_virtio_pci_get(const struct aero_virtio_pci *pci, uint32_t offset,
 			     unsigned int bytes);
-void aero_virtio_pci_put(const struct aero_virtio_pci *pci, uint32_t offset, unsigned int bytes,
-			 uint32_t value);
+uint32_t aero_virtio_pci_get16(const struct aero_virtio_pci *pci, uint32_t offset);
+void aero_virtio_pci_put16(const struct aero_virtio_pci *pci, uint32_t offset, uint32_t value);
+void aero_virtio_pci_put32(const struct aero_virtio_pci *pci, uint32_t offset, uint32_t value);
 
 /* Says which vector is for what, in these registers; answers whether the device took it. */
 bool aero_virtio_pci_set_vectors(struct aero_virtio_pci *pci, uint32_t config_register,

@@ -11,7 +11,7 @@ static uint64_t read_features(void *ctx)
 
 static void accept_features(void *ctx, uint64_t features)
 {
-	aero_virtio_pci_put(ctx, REG(DRIVER_FEATURES), 4, (uint32_t)features);
+	aero_virtio_pci_put32(ctx, REG(DRIVER_FEATURES), (uint32_t)features);
 }
 
 static uint32_t no_generation(void *ctx)
@@ -22,8 +22,8 @@ static uint32_t no_generation(void *ctx)
 
 static uint32_t read_queue_size(void *ctx, unsigned int index)
 {
-	aero_virtio_pci_put(ctx, REG(QUEUE_SELECT), 2, index);
-	return aero_virtio_pci_get(ctx, REG(QUEUE_SIZE), 2);
+	aero_virtio_pci_put16(ctx, REG(QUEUE_SELECT), index);
+	return aero_virtio_pci_get16(ctx, REG(QUEUE_SIZE));
 }
 
 static enum aero_status start_queue(void *ctx, unsigned int index,
@@ -34,11 +34,11 @@ static enum aero_status start_queue(void *ctx, unsigned int index,
 
 	if (ring->desc % REG(ALIGN) || !pfn || pfn > UINT32_MAX)
 		return AERO_EINVAL;
-	aero_virtio_pci_put(pci, REG(QUEUE_SELECT), 2, index);
-	if (aero_virtio_pci_get(pci, REG(QUEUE_SIZE), 2) != ring->size ||
+	aero_virtio_pci_put16(pci, REG(QUEUE_SELECT), index);
+	if (aero_virtio_pci_get16(pci, REG(QUEUE_SIZE)) != ring->size ||
 	    aero_virtio_pci_get(pci, REG(QUEUE_PFN), 4))
 		return AERO_EIO;
-	aero_virtio_pci_put(pci, REG(QUEUE_PFN), 4, (uint32_t)pfn);
+	aero_virtio_pci_put32(pci, REG(QUEUE_PFN), (uint32_t)pfn);
 	if (!aero_virtio_pci_set_vectors(pci, REG(CONFIG_VECTOR), REG(QUEUE_VECTOR)))
 		return AERO_EIO;
 	return aero_virtio_pci_get(pci, REG(QUEUE_PFN), 4) == pfn ? AERO_OK : AERO_EIO;
@@ -46,7 +46,7 @@ static enum aero_status start_queue(void *ctx, unsigned int index,
 
 static void notify(void *ctx, unsigned int index)
 {
-	aero_virtio_pci_put(ctx, REG(QUEUE_NOTIFY), 2, index);
+	aero_virtio_pci_put16(ctx, REG(QUEUE_NOTIFY), index);
 }
 
 static void set_window(struct aero_virtio_pci *pci, unsigned int type, uint32_t offset,

@@ -54,14 +54,13 @@ enum aero_status aero_virtio_guest_queue_start(struct aero_virtio_guest_queue *q
 		return AERO_EINVAL;
 	clear_ring(config);
 	clear_slots(config);
-	*queue = (struct aero_virtio_guest_queue){
-		.config = *config,
-		.free_entries = config->size,
-		.avail_wrap = true,
-		.used_wrap = true,
-		.is_swapped = config->is_big_endian != AERO_HOST_BIG_ENDIAN,
-		.is_started = true,
-	};
+	memset(queue, 0, sizeof(*queue));
+	queue->config = *config;
+	queue->free_entries = config->size;
+	queue->avail_wrap = true;
+	queue->used_wrap = true;
+	queue->is_swapped = config->is_big_endian != AERO_HOST_BIG_ENDIAN;
+	queue->is_started = true;
 	return AERO_OK;
 }
 

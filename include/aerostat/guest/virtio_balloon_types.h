@@ -184,7 +184,7 @@ struct aero_virtio_balloon_guest {
 	uint64_t actual_due_ns;
 
 	/* Hints: ids that the device reads, as it says, as we know, bits of those it has. */
-	void *hint_page;
+	void *side_page; /* those, and statistics */
 	uint32_t hint_wanted;
 	uint32_t hint_id;
 	uint32_t hint_ids_flying;
@@ -197,7 +197,6 @@ struct aero_virtio_balloon_guest {
 	struct aero_virtio_balloon_guest_config config;
 	struct aero_virtio_balloon_guest_loan hint;
 	struct aero_virtio_balloon_guest_loan report;
-	void *stats_page;
 	uint32_t stats_known;
 	uint8_t done[AERO_BALLOON_BATCHES_MAX]; /* batches that are answered */
 	struct aero_virtio_balloon_guest_counters counters;
