@@ -54,6 +54,8 @@ bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv,
 	uint32_t entries = aero_vb_has(drv, TRANSPORT(INDIRECT_DESC)) ? 1 : drv->request_pages;
 
 	lane->frames = drv->request_frames;
+	if (!size || !entries)
+		return false;
 	/* A ring that is smaller than a request makes that smaller. */
 	if (entries > size) {
 		entries = size;
