@@ -18,7 +18,8 @@ enum { NUM_PAGES = 0, ACTUAL = 4, HINT_ID = 8, POISON = 12 };
 
 void virtio_fake_complain(struct virtio_fake *fake, const char *what, uint64_t value)
 {
-	if (!fake->problem[0])
+	/* Of a device that is another one a driver knows nothing. */
+	if (!fake->problem[0] && !fake->is_another)
 		snprintf(fake->problem, sizeof(fake->problem), "%s: 0x%" PRIx64, what, value);
 }
 
@@ -108,6 +109,13 @@ static void reset(struct virtio_fake *fake)
 	}
 }
 
+void virtio_fake_unplug(struct virtio_fake *fake)
+{
+	reset(fake);
+	fake->is_gone = true;
+	fake->is_another = true;
+}
+
 /* One that refuses may have lied about it. */
 static bool is_negotiated(const struct virtio_fake *fake)
 {
@@ -123,6 +131,7 @@ static void set_status(void *ctx, uint8_t value)
 		return;
 	if (!value) {
 		reset(fake);
+		fake->is_another = false;
 		return;
 	}
 	if (fake->status & ~value & ~fake->extra_status)

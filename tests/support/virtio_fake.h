@@ -57,7 +57,8 @@ struct virtio_fake {
 	uint32_t generation;
 	uint8_t extra_status; /* the device's own bits */
 	bool is_refusing;     /* does not keep FEATURES_OK */
-	bool is_gone;
+	bool is_gone;	      /* unplug() says it */
+	bool is_another;      /* came in its place, and no driver has reset it yet */
 	uint32_t slow_resets; /* so many reads of the status after a reset are not 0 yet */
 	bool is_restless;     /* the generation changes at every read of the configuration */
 	bool is_closed;	      /* queue_start() answers AERO_EIO */
@@ -98,6 +99,9 @@ void virtio_fake_init(struct virtio_fake *fake, const struct aero_host_memory *m
 /* Writes a field of the configuration, and changes the generation; raise the interrupt yourself. */
 void virtio_fake_set_config(struct virtio_fake *fake, uint32_t offset, uint32_t value);
 void virtio_fake_target(struct virtio_fake *fake, uint32_t frames);
+
+/* It is gone; what may come back later knows of nothing. */
+void virtio_fake_unplug(struct virtio_fake *fake);
 
 /* Notes what a driver must not do. */
 void virtio_fake_complain(struct virtio_fake *fake, const char *what, uint64_t value);

@@ -176,7 +176,7 @@ static void test_a_device_that_is_taken_away_leaves_every_frame(void **state)
 		struct fake_guest *guest = busy_guest(TELL, 5000);
 
 		aim(guest, 12000);
-		guest->fake.is_gone = true;
+		virtio_fake_unplug(&guest->fake);
 		if (is_told)
 			fake_guest_interrupt(guest, CONFIG_CHANGE);
 		fake_guest_wait(guest, 5 * SECOND);
