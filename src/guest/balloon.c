@@ -335,9 +335,10 @@ static uint64_t idle_due(const struct aero_balloon *balloon)
 	return due;
 }
 
-static bool is_limits_sane(const struct aero_balloon *balloon,
-			   const struct aero_channel_limits *limits)
+static bool is_limits_sane(const struct aero_balloon *balloon)
 {
+	const struct aero_channel_limits *limits = &balloon->limits;
+
 	return (limits->orders >> balloon->pages.size[0].order & 1) && limits->batch_blocks &&
 	       limits->in_flight && limits->poll_ns && limits->batch_blocks <= AERO_PAGES_LIST_MAX;
 }
@@ -345,14 +346,15 @@ static bool is_limits_sane(const struct aero_balloon *balloon,
 /* Negotiates, with an empty balloon. */
 static uint64_t start(struct aero_balloon *balloon)
 {
-	struct aero_channel_limits limits = { 0 };
+	struct aero_channel_limits *limits = &balloon->limits;
 	enum aero_status status = AERO_ENOMEM;
 
 	balloon->is_reset_required = false;
 	balloon->retry_ns = balloon->now_ns + RETRY_NS;
+	memset(limits, 0, sizeof(*limits));
 	if (aero_balloon_add_slots(balloon, 1))
-		status = balloon->config.channel->start(balloon->config.channel_ctx, &limits);
-	if (!status && !is_limits_sane(balloon, &limits))
+		status = balloon->config.channel->start(balloon->config.channel_ctx, limits);
+	if (!status && !is_limits_sane(balloon))
 		status = AERO_EREFUSED;
 	/* A reset while it starts is one attempt that failed, or it would go on for ever. */
 	if (status || balloon->is_reset_required) {
@@ -364,13 +366,12 @@ static uint64_t start(struct aero_balloon *balloon)
 							    : AERO_STALL_RESET;
 		return balloon->retry_ns;
 	}
-	balloon->limits = limits;
-	balloon->pages.is_managed_kept = limits.is_managed_kept;
-	aero_balloon_add_slots(balloon, limits.in_flight);
+	balloon->pages.is_managed_kept = limits->is_managed_kept;
+	aero_balloon_add_slots(balloon, limits->in_flight);
 	/* The sizes up to the first that the protocol cannot name. */
 	balloon->size_limit = 1;
 	while (balloon->size_limit < balloon->pages.size_count &&
-	       limits.orders >> balloon->pages.size[balloon->size_limit].order & 1)
+	       limits->orders >> balloon->pages.size[balloon->size_limit].order & 1)
 		balloon->size_limit++;
 	balloon->stall = AERO_STALL_WORKING;
 	balloon->is_started = true;

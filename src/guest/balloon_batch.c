@@ -88,8 +88,7 @@ static void keep_refused(struct aero_balloon *balloon, struct aero_pages_list *l
 	list->count =
 		aero_pages_keep(&balloon->pages, &balloon->refused[list->size],
 				balloon->pages.size[list->size].order, list->frames, list->count);
-	if (list->count)
-		free_refused(balloon, list);
+	free_refused(balloon, list);
 }
 
 /* The host has answered for a batch. Answers how many of its blocks went. */
@@ -101,12 +100,16 @@ static uint32_t finish(struct aero_balloon *balloon, struct aero_balloon_batch *
 	uint32_t went, i;
 
 	batch->is_flying = false;
-	if (status == AERO_ERESET)
-		balloon->is_reset_required = true;
-	if (status)
+	if (status) {
 		balloon->is_round_ending = true;
-	for (i = 0; status && i < list->count; i++)
-		aero_pages_refuse(list, i);
+		balloon->stall = AERO_STALL_REFUSED;
+		for (i = 0; i < list->count; i++)
+			aero_pages_refuse(list, i);
+	}
+	if (status == AERO_ERESET) {
+		balloon->is_reset_required = true;
+		balloon->stall = AERO_STALL_RESET;
+	}
 	counters->refused += list->refused_count;
 	if (list->move == AERO_PAGES_JOINING) {
 		went = aero_pages_joined(&balloon->pages, list);
@@ -117,8 +120,6 @@ static uint32_t finish(struct aero_balloon *balloon, struct aero_balloon_batch *
 		counters->freed += went;
 		aero_pages_free(&balloon->pages, list);
 	}
-	if (status)
-		balloon->stall = status == AERO_ERESET ? AERO_STALL_RESET : AERO_STALL_REFUSED;
 	return went;
 }
 
@@ -159,11 +160,11 @@ static bool split_block(struct aero_balloon *balloon, unsigned int order, aero_f
 {
 	const struct aero_port *port = balloon->config.port;
 	unsigned int page = balloon->pages.size[0].order;
-	struct aero_range pages = { first >> page, (uint64_t)1 << (order - page) };
+	struct aero_range parts = { first >> page, (uint64_t)1 << (order - page) };
 	enum aero_status status;
 
 	aero_pages_lock(&balloon->pages);
-	status = aero_pages_insert(&balloon->pages, &balloon->pool, pages);
+	status = aero_pages_insert(&balloon->pages, &balloon->pool, parts);
 	aero_pages_unlock(&balloon->pages);
 	if (!status && port->split)
 		port->split(port->ctx, order, first);

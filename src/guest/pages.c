@@ -198,19 +198,17 @@ static enum aero_status insert_list(struct aero_pages *pages, struct aero_pages_
 {
 	struct aero_pages_size *size = &pages->size[list->size];
 	aero_frame low = UINT64_MAX, high = 0, unaligned = 0;
-	enum aero_status status;
-	uint32_t from, to;
+	enum aero_status status = AERO_OK;
+	uint32_t from = 0, to;
 
-	for (from = 0; from < list->count; from = to) {
+	for (; from < list->count; from = to) {
 		struct aero_range run;
 
 		to = run_at(list, size->order, from, &run);
 		unaligned |= list->frames[from];
 		status = insert_run(pages, &size->lent, run);
-		if (status) {
-			remove_blocks(size, list, from);
-			return status;
-		}
+		if (status)
+			goto undo;
 		if (run.first < low)
 			low = run.first;
 		if (run.first + run.count - 1 > high)
@@ -218,12 +216,16 @@ static enum aero_status insert_list(struct aero_pages *pages, struct aero_pages_
 	}
 	if (unaligned & (((aero_frame)1 << size->order) - 1) ||
 	    high >= AERO_FRAME_LIMIT >> size->order) {
-		remove_blocks(size, list, list->count);
-		return AERO_EINVAL;
+		status = AERO_EINVAL;
+		goto undo;
 	}
 	list->lowest = low << size->order;
 	list->highest = high << size->order;
+	size->joining += list->count;
 	return AERO_OK;
+undo:
+	remove_blocks(size, list, from);
+	return status;
 }
 
 enum aero_status aero_pages_join(struct aero_pages *pages, struct aero_pages_list *list)
@@ -237,8 +239,6 @@ enum aero_status aero_pages_join(struct aero_pages *pages, struct aero_pages_lis
 	status = insert_list(pages, list);
 	if (status)
 		aero_pages_land(pages, list);
-	else
-		pages->size[list->size].joining += list->count;
 	aero_pages_unlock(pages);
 	aero_pages_trim(pages);
 	return status;
@@ -298,17 +298,17 @@ uint32_t aero_pages_joined(struct aero_pages *pages, struct aero_pages_list *lis
 }
 
 /* Shortens a run to the part before what may not leave now; false: nothing, *from is after it. */
-static bool clip(const struct aero_pages *pages, const struct aero_pages_size *size,
-		 struct aero_range *run, aero_frame *from)
+static bool clip(const struct aero_pages *pages, unsigned int index, struct aero_range *run,
+		 aero_frame *from)
 {
+	const struct aero_pages_size *size = &pages->size[index];
 	const struct aero_pages_list *list;
 	struct aero_range isolated;
 
 	for (list = pages->flying; list; list = list->next) {
 		aero_frame low = list->lowest >> size->order, high = list->highest >> size->order;
 
-		if (&pages->size[list->size] != size || high < run->first ||
-		    low >= run->first + run->count)
+		if (list->size != index || high < run->first || low >= run->first + run->count)
 			continue;
 		*from = high + 1;
 		if (low <= run->first)
@@ -376,7 +376,7 @@ uint32_t aero_pages_leave(struct aero_pages *pages, struct aero_pages_list *list
 		count = AERO_PAGES_LIST_MAX;
 	while (list->count < count &&
 	       aero_frame_set_next(&blocks->lent, from, count - list->count, &run)) {
-		if (has_others && !clip(pages, blocks, &run, &from))
+		if (has_others && !clip(pages, size, &run, &from))
 			continue;
 		put_run(list->frames + list->count, run, blocks->order);
 		list->count += (uint32_t)run.count;
@@ -442,11 +442,10 @@ static struct aero_range pages_of(const struct aero_pages *pages, unsigned int o
 
 /* The kernel's view follows: a block less, its pages more. */
 static void mark_broken(const struct aero_pages *pages, struct aero_pages_list *list,
-			unsigned int order)
+			unsigned int order, struct aero_range rest)
 {
 	const struct aero_port *port = pages->port;
 	aero_frame block = list->frames[0];
-	struct aero_range rest = pages_of(pages, order, block);
 
 	aero_pages_mark(pages, order, &block, 1, false);
 	if (port->split)
@@ -486,7 +485,7 @@ bool aero_pages_break(struct aero_pages *pages, struct aero_pages_list *list, un
 	aero_pages_land(pages, list);
 	aero_pages_unlock(pages);
 	if (!status)
-		mark_broken(pages, list, blocks->order);
+		mark_broken(pages, list, blocks->order, parts);
 	aero_pages_trim(pages);
 	return !status;
 }

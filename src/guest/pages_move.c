@@ -34,25 +34,27 @@ static void drop(struct aero_frame_set *set, const struct aero_pages_size *size,
 	aero_frame_set_remove(set, one);
 }
 
-/* The index of the size with an order; size_count where the frame is no block of it. */
-static unsigned int find(const struct aero_pages *pages, unsigned int order, aero_frame frame)
+/* The size with an order, NULL where the frame is no block of it. Its constness is the caller's. */
+static struct aero_pages_size *find(const struct aero_pages *pages, unsigned int order,
+				    aero_frame frame)
 {
-	unsigned int i = 0;
+	unsigned int i;
 
 	if (order >= 32 || (frame & ((1ull << order) - 1)) || frame >= AERO_FRAME_LIMIT)
-		return pages->size_count;
-	while (i < pages->size_count && pages->size[i].order != order)
-		i++;
-	return i;
+		return NULL;
+	for (i = 0; i < pages->size_count; i++)
+		if (pages->size[i].order == order)
+			return (struct aero_pages_size *)&pages->size[i];
+	return NULL;
 }
 
 bool aero_pages_isolate(struct aero_pages *pages, unsigned int order, aero_frame frame)
 {
-	struct aero_pages_size *size = &pages->size[find(pages, order, frame)];
+	struct aero_pages_size *size = find(pages, order, frame);
 	struct aero_range one = { 0, 1 };
 	bool is_done;
 
-	if (size == &pages->size[pages->size_count])
+	if (!size)
 		return false;
 	one.first = frame >> order;
 	aero_pages_lock(pages);
@@ -69,9 +71,9 @@ bool aero_pages_isolate(struct aero_pages *pages, unsigned int order, aero_frame
 
 void aero_pages_putback(struct aero_pages *pages, unsigned int order, aero_frame frame)
 {
-	struct aero_pages_size *size = &pages->size[find(pages, order, frame)];
+	struct aero_pages_size *size = find(pages, order, frame);
 
-	if (size == &pages->size[pages->size_count])
+	if (!size)
 		return;
 	aero_pages_lock(pages);
 	drop(&size->isolated, size, frame);
@@ -109,17 +111,16 @@ enum aero_status aero_pages_migrate(struct aero_pages *pages, unsigned int order
 				    aero_frame new_frame, aero_frame old_frame,
 				    aero_pages_exchange exchange, void *ctx)
 {
-	unsigned int index = find(pages, order, new_frame | old_frame);
-	struct aero_pages_size *size = &pages->size[index];
+	struct aero_pages_size *size = find(pages, order, new_frame | old_frame);
 	struct aero_pages_list list;
 	enum aero_status status;
 	aero_frame frame = new_frame;
 
-	if (index == pages->size_count || !is_isolated(pages, size, old_frame))
+	if (!size || !is_isolated(pages, size, old_frame))
 		return AERO_EINVAL;
 	/* The new block is in flight, so that nothing else touches it while the host is told. */
 	aero_pages_list_init(&list, &frame);
-	list.size = index;
+	list.size = (unsigned int)(size - pages->size);
 	list.count = 1;
 	status = aero_pages_join(pages, &list);
 	if (status)
@@ -136,9 +137,9 @@ enum aero_status aero_pages_migrate(struct aero_pages *pages, unsigned int order
 
 bool aero_pages_has(const struct aero_pages *pages, unsigned int order, aero_frame frame)
 {
-	const struct aero_pages_size *size = &pages->size[find(pages, order, frame)];
+	const struct aero_pages_size *size = find(pages, order, frame);
 
-	return size < &pages->size[pages->size_count] && has(&size->lent, size, frame);
+	return size && has(&size->lent, size, frame);
 }
 
 uint64_t aero_pages_frames(const struct aero_pages *pages)

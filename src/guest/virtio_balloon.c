@@ -132,10 +132,15 @@ static void fill_defaults(struct aero_virtio_balloon_guest *drv)
 	aero_balloon_default(&config->reporting.delay_ns, REPORT_DELAY_NS);
 	drv->request_frames = config->request_frames;
 	drv->request_pages = 1;
-	if (drv->request_frames > AERO_VB_PAGE_FRAMES)
-		drv->request_pages += (drv->request_frames - 1 +
-				       AERO_VB_TABLE_BYTES / AERO_VIRTIO_BALLOON_PFN_BYTES) /
-				      AERO_VB_PAGE_FRAMES;
+	drv->first_room = AERO_VB_PAGE_FRAMES;
+	drv->requests_per_page = AERO_VB_PAGE_FRAMES / drv->request_frames;
+	if (!drv->requests_per_page) {
+		drv->requests_per_page = 1;
+		drv->first_room -= AERO_VB_TABLE_BYTES / AERO_VIRTIO_BALLOON_PFN_BYTES;
+		drv->request_pages +=
+			(drv->request_frames - drv->first_room + AERO_VB_PAGE_FRAMES - 1) /
+			AERO_VB_PAGE_FRAMES;
+	}
 }
 
 enum aero_status aero_virtio_balloon_guest_init(

@@ -137,23 +137,20 @@ static void hint(struct aero_virtio_balloon_guest *drv)
 uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv)
 {
 	struct aero_virtio_guest_queue *queue = &drv->queue[HINT].queue;
-	bool was_returning = false, is_more;
+	bool was_returning;
 
-	if (drv->queue[HINT].is_there) {
-		follow_id(drv);
-		/* What is hinted now would be taken back at once. */
-		was_returning = drv->hint.is_returning;
-		if (!was_returning)
-			hint(drv);
-	}
+	if (!drv->queue[HINT].is_there)
+		return aero_vb_loan_go_on(drv, &drv->hint) ? drv->now_ns : AERO_NEVER;
+	follow_id(drv);
+	/* What is hinted now would be taken back at once. */
+	was_returning = drv->hint.is_returning;
+	if (!was_returning)
+		hint(drv);
 	if (aero_vb_loan_go_on(drv, &drv->hint))
 		return drv->now_ns;
-	is_more = drv->is_hinting || drv->is_hint_stop_due;
-	if (!is_more || !drv->queue[HINT].is_there)
+	if (!drv->is_hinting && !drv->is_hint_stop_due)
 		return AERO_NEVER;
-	if (was_returning)
-		return drv->now_ns;
-	if (has_room(drv) && drv->is_hinting && !drv->is_hint_id_due)
+	if (was_returning || (has_room(drv) && drv->is_hinting && !drv->is_hint_id_due))
 		return drv->now_ns;
 	return aero_virtio_guest_queue_interrupt_after(queue, (queue->in_flight + 1) / 2)
 		       ? drv->now_ns

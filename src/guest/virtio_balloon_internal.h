@@ -105,14 +105,6 @@ struct aero_vb_writer {
 	bool is_swapped;
 };
 
-/* Numbers in the first page of a request. */
-static inline uint32_t aero_vb_first_room(const struct aero_virtio_balloon_guest *drv)
-{
-	return drv->request_pages > 1
-		       ? AERO_VB_PAGE_FRAMES - AERO_VB_TABLE_BYTES / AERO_VIRTIO_BALLOON_PFN_BYTES
-		       : AERO_VB_PAGE_FRAMES;
-}
-
 /* Begins a request that is free; there is one. */
 struct aero_virtio_balloon_guest_request *aero_vb_open_request(
 	const struct aero_virtio_balloon_guest *drv, struct aero_virtio_balloon_guest_lane *lane,

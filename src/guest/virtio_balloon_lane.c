@@ -15,11 +15,6 @@
 /* A migration waits for its answer this often: some milliseconds. */
 #define EXCHANGE_POLLS (1u << 20)
 
-static uint32_t per_page(const struct aero_virtio_balloon_guest *drv)
-{
-	return drv->request_pages > 1 ? 1 : AERO_VB_PAGE_FRAMES / drv->request_frames;
-}
-
 /* Memory for one more; some requests share a page, others have several. */
 static bool add_request(struct aero_virtio_balloon_guest *drv,
 			struct aero_virtio_balloon_guest_lane *lane)
@@ -29,7 +24,7 @@ static bool add_request(struct aero_virtio_balloon_guest *drv,
 	uint32_t i;
 
 	request->is_flying = false;
-	if (lane->count % per_page(drv)) {
+	if (lane->count % drv->requests_per_page) {
 		request->part[0] = request[-1].part[0] +
 				   (size_t)drv->request_frames * AERO_VIRTIO_BALLOON_PFN_BYTES;
 		lane->count++;
@@ -54,12 +49,10 @@ bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv,
 	uint32_t entries = aero_vb_has(drv, TRANSPORT(INDIRECT_DESC)) ? 1 : drv->request_pages;
 
 	lane->frames = drv->request_frames;
-	if (!size || !entries)
-		return false;
 	/* A ring that is smaller than a request makes that smaller. */
 	if (entries > size) {
 		entries = size;
-		lane->frames = aero_vb_first_room(drv) + (size - 1) * AERO_VB_PAGE_FRAMES;
+		lane->frames = drv->first_room + (size - 1) * AERO_VB_PAGE_FRAMES;
 	}
 	most = most < size / entries ? most : size / entries;
 	while (lane->count < most && add_request(drv, lane))
@@ -73,7 +66,7 @@ void aero_vb_put_requests(struct aero_virtio_balloon_guest *drv,
 			  struct aero_virtio_balloon_guest_lane *lane)
 {
 	const struct aero_port *port = drv->config.balloon.port;
-	uint32_t share = per_page(drv), i;
+	uint32_t share = drv->requests_per_page, i;
 
 	while (lane->count) {
 		lane->count--;
@@ -89,7 +82,7 @@ static uint32_t cut(const struct aero_virtio_balloon_guest *drv,
 		    const struct aero_virtio_balloon_guest_request *request, uint32_t frames,
 		    struct aero_virtio_guest_buffer *out)
 {
-	uint32_t room = aero_vb_first_room(drv), count = 0;
+	uint32_t room = drv->first_room, count = 0;
 
 	while (frames) {
 		uint32_t part = frames < room ? frames : room;
@@ -260,11 +253,13 @@ enum aero_status aero_vb_submit(void *ctx, struct aero_balloon_batch *batch)
 {
 	struct aero_virtio_balloon_guest *drv = ctx;
 	bool is_joining = batch->list.move == AERO_PAGES_JOINING;
-	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[is_joining ? INFLATE : DEFLATE];
+	struct aero_virtio_balloon_guest_lane *lane = &drv->lane[INFLATE];
 	uint8_t number = (uint8_t)(batch - drv->balloon.batch);
 
 	if (!drv->is_live)
 		return AERO_ERESET;
+	if (!is_joining)
+		lane = &drv->lane[DEFLATE];
 	batch->tag = 0;
 	/* A resize begins: it is worth a word of its own only if it lasts. */
 	if (aero_balloon_frames(&drv->balloon) == drv->actual)
@@ -318,23 +313,25 @@ static bool is_idle(const struct aero_virtio_balloon_guest *drv)
 	return !in->flying && !out->flying && !in->waiting_count && !out->waiting_count;
 }
 
+/* True: answers have come meanwhile. */
+static bool flush_lane(struct aero_virtio_balloon_guest *drv,
+		       const struct aero_virtio_balloon_guest_lane *lane)
+{
+	aero_vb_kick(drv, lane->role);
+	/* Half of them at a time, so that the device always has something to do. */
+	return lane->flying && aero_virtio_guest_queue_interrupt_after(
+				       &drv->queue[lane->role].queue, (lane->flying + 1) / 2);
+}
+
 bool aero_vb_flush(void *ctx)
 {
 	struct aero_virtio_balloon_guest *drv = ctx;
-	bool is_answered = false;
-	unsigned int index;
+	bool is_answered;
 
 	if (!drv->is_live)
 		return false;
-	for (index = INFLATE; index <= DEFLATE; index++) {
-		uint32_t flying = drv->lane[index].flying;
-
-		aero_vb_kick(drv, index);
-		/* Half of them at a time, so that the device always has something to do. */
-		if (flying && aero_virtio_guest_queue_interrupt_after(&drv->queue[index].queue,
-								      (flying + 1) / 2))
-			is_answered = true;
-	}
+	is_answered = flush_lane(drv, &drv->lane[INFLATE]);
+	is_answered |= flush_lane(drv, &drv->lane[DEFLATE]);
 	if (is_idle(drv) || drv->now_ns >= drv->actual_due_ns)
 		write_actual(drv);
 	return is_answered;

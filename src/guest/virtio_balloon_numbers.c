@@ -2,7 +2,8 @@
 /* The driver of virtio's balloon: the numbers of frames, written into requests. */
 #include "virtio_balloon_internal.h"
 
-typedef uint64_t __attribute__((may_alias)) frame_pair;
+/* Two numbers, aligned as one. */
+typedef uint64_t __attribute__((may_alias, aligned(4))) frame_pair;
 
 static void open_part(struct aero_vb_writer *writer, uint8_t *const *part, uint32_t room)
 {
@@ -24,7 +25,7 @@ struct aero_virtio_balloon_guest_request *aero_vb_open_request(
 	writer->is_swapped = aero_vb_is_swapped(drv);
 	writer->rest = lane->frames;
 	writer->written = 0;
-	open_part(writer, request->part, aero_vb_first_room(drv));
+	open_part(writer, request->part, drv->first_room);
 	return request;
 }
 
@@ -38,8 +39,6 @@ static void put_numbers(uint32_t *at, uint32_t first, uint32_t count, bool is_sw
 			at[i] = aero_swap32(first + i, is_swapped);
 		return;
 	}
-	if ((uintptr_t)at & 4 && count)
-		at[i++] = first;
 	for (; i + 8 <= count; i += 8) {
 		frame_pair *pair = (void *)(at + i);
 		uint64_t low = first + i, value = (low + 1) << 32 | low;

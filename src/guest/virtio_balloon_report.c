@@ -203,22 +203,23 @@ uint64_t aero_vb_report_frames(const struct aero_virtio_balloon_guest *drv)
 
 uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv)
 {
-	bool is_there = drv->queue[REPORTING].is_there;
+	struct aero_virtio_balloon_guest_queue *queue = &drv->queue[REPORTING];
+	uint64_t now_ns = drv->now_ns;
 	uint16_t token;
 
+	if (!queue->is_there)
+		return aero_vb_loan_go_on(drv, &drv->report) ? now_ns : AERO_NEVER;
 	if (aero_vb_take(drv, REPORTING, &token) && drv->report_count)
 		answer(drv, true);
-	if (is_there)
-		pull(drv);
+	pull(drv);
 	if (aero_vb_loan_go_on(drv, &drv->report))
-		return drv->now_ns;
-	if (!is_there || drv->report_count)
-		return is_there && aero_virtio_guest_queue_interrupt_after(
-					   &drv->queue[REPORTING].queue, 1)
-			       ? drv->now_ns
-			       : AERO_NEVER;
+		return now_ns;
+	if (drv->report_count)
+		return aero_virtio_guest_queue_interrupt_after(&queue->queue, 1) ? now_ns
+										 : AERO_NEVER;
+	if (drv->is_report_passing)
+		return now_ns;
 	if (!drv->config.reporting.is_pulling)
-		return drv->is_report_passing ? drv->now_ns : AERO_NEVER;
-	return drv->is_report_passing || drv->report_due_ns < drv->now_ns ? drv->now_ns
-									  : drv->report_due_ns;
+		return AERO_NEVER;
+	return drv->report_due_ns < now_ns ? now_ns : drv->report_due_ns;
 }

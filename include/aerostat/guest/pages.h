@@ -77,6 +77,7 @@ struct aero_pages_size {
 	uint64_t joining;		/* of lent: the host has not yet accepted them */
 	aero_frame cursor;		/* leave() goes on from this block */
 	struct aero_pages_counters counters;
+	uint64_t reserved[6]; /* 256 bytes where pointers have 8: an index is a shift */
 };
 
 /* Private but for size[]; public so that it can be embedded. */

@@ -128,9 +128,9 @@ struct aero_virtio_balloon_guest_queue {
 
 /* Private: an array of frame numbers, with the device or free. */
 struct aero_virtio_balloon_guest_request {
-	uint8_t *part[AERO_VIRTIO_BALLOON_GUEST_REQUEST_PAGES_MAX];
 	uint8_t batch; /* of the engine, whose answer this is a part of; 0xff: nobody waits */
 	bool is_flying;
+	uint8_t *part[AERO_VIRTIO_BALLOON_GUEST_REQUEST_PAGES_MAX];
 };
 
 /* Private: one direction. */
@@ -178,6 +178,8 @@ struct aero_virtio_balloon_guest {
 	/* Frames: inflate and deflate. */
 	uint32_t request_frames;
 	uint32_t request_pages;
+	uint32_t requests_per_page; /* where they are that small, else 1 */
+	uint32_t first_room;	    /* numbers in the first page of a request */
 	uint32_t done_count;
 	uint32_t target;
 	uint32_t actual;
