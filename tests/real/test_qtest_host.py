@@ -129,8 +129,8 @@ class Pressure(QtestCase):
             free = driver.wait_live()["free"]
             driver.ask("pin %d" % (free - 1000))
             machine.balloon(64 * MIB)
-            report = driver.wait(lambda report: report["free"] == 0, "all is given")
-            self.assertEqual(report["actual"], 1000)
+            driver.wait(lambda report: report["free"] == 0 and report["actual"] == 1000,
+                        "all is given")
             driver.ask("unpin %d" % free)
             driver.wait_at(64 * MIB)
 
