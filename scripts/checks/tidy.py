@@ -61,6 +61,8 @@ def tidy(root, build, entry, rules):
 
 
 def main():
+    if len(sys.argv) not in (2, 3) or not os.path.isdir(sys.argv[1]):
+        sys.exit("usage: scripts/checks/tidy.py BUILD [ROOT]: BUILD is a build directory")
     build = os.path.abspath(sys.argv[1])
     root = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else tree.ROOT
     os.makedirs(os.path.join(build, "tidy"), exist_ok=True)
