@@ -58,15 +58,6 @@ static uint32_t config_read(void *ctx, uint32_t offset, unsigned int bytes)
 	return value;
 }
 
-static void config_write(void *ctx, uint32_t offset, unsigned int bytes, uint32_t value)
-{
-	(void)ctx;
-	(void)offset;
-	(void)bytes;
-	(void)value;
-	CHECK(!"configuration space is the kernel's");
-}
-
 static uint32_t bar_read(void *ctx, unsigned int bar, uint32_t offset, unsigned int bytes)
 {
 	struct state *st = ctx;
@@ -145,8 +136,7 @@ static void use_mmio(struct state *st)
 
 static void use_pci(struct state *st, uint8_t kind)
 {
-	struct aero_pci_function function = { st,	config_read, config_write,
-					      bar_read, bar_write,   bar_bytes };
+	struct aero_pci_function function = { st, config_read, bar_read, bar_write, bar_bytes };
 	struct aero_virtio_pci_config config = {
 		.function = &function,
 		.is_legacy_wanted = kind & 2,

@@ -54,10 +54,9 @@ static uint32_t config_read(void *ctx, uint32_t offset, unsigned int bytes)
 	return slot_read(pci->qtest, pci->slot, offset, bytes);
 }
 
-static void config_write(void *ctx, uint32_t offset, unsigned int bytes, uint32_t value)
+static void config_write(const struct aero_qtest_pci *pci, uint32_t offset, unsigned int bytes,
+			 uint32_t value)
 {
-	const struct aero_qtest_pci *pci = ctx;
-
 	slot_write(pci->qtest, pci->slot, offset, bytes, value);
 }
 
@@ -140,8 +139,8 @@ enum aero_status aero_qtest_pci_open(struct aero_qtest_pci *pci, struct aero_qte
 
 	memset(pci, 0, sizeof(*pci));
 	pci->qtest = qtest;
-	pci->function = (struct aero_pci_function){ pci,      config_read, config_write,
-						    bar_read, bar_write,   bar_bytes };
+	pci->function =
+		(struct aero_pci_function){ pci, config_read, bar_read, bar_write, bar_bytes };
 	if (!find_slot(pci, vendor, devices, count))
 		return qtest->story.status ? qtest->story.status : AERO_ENOENT;
 	for (unsigned int bar = 0; bar < 6;)

@@ -17,11 +17,6 @@ static uint32_t config_read(void *ctx, uint32_t offset, unsigned int bytes)
 	return pci_read(ctx, offset, bytes);
 }
 
-static void config_write(void *ctx, uint32_t offset, unsigned int bytes, uint32_t value)
-{
-	pci_write(ctx, offset, bytes, value);
-}
-
 static uint32_t bar_read(void *ctx, unsigned int bar, uint32_t offset, unsigned int bytes)
 {
 	return pci_bar_read(ctx, bar, offset, bytes);
@@ -133,7 +128,7 @@ static bool take_pci(struct bus *bus, const char *options)
 	bool has_messages;
 
 	bus->function = (struct aero_pci_function){
-		&bus->device, config_read, config_write, bar_read, bar_write, bar_bytes,
+		&bus->device, config_read, bar_read, bar_write, bar_bytes,
 	};
 	pci_enable(&bus->device);
 	has_messages = allows(options, "interrupt", "msix") && connect_messages(bus, &config);

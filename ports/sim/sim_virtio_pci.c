@@ -52,14 +52,6 @@ static uint32_t config_read(void *ctx, uint32_t offset, unsigned int bytes)
 	return value;
 }
 
-static void config_write(void *ctx, uint32_t offset, unsigned int bytes, uint32_t value)
-{
-	struct sim_virtio_pci *pci = ctx;
-
-	sim_registers_note(&pci->registers, 'w', bytes, "config", offset, value);
-	sim_registers_violate(&pci->registers, "write of config", offset);
-}
-
 static uint64_t bar_bytes(void *ctx, unsigned int bar)
 {
 	struct sim_virtio_pci *pci = ctx;
@@ -387,8 +379,8 @@ void sim_virtio_pci_init(struct sim_virtio_pci *pci, enum sim_virtio_pci_kind ki
 
 	memset(pci, 0, sizeof(*pci));
 	sim_registers_init(&pci->registers, behind, text, room);
-	pci->function = (struct aero_pci_function){ pci,      config_read, config_write,
-						    bar_read, bar_write,   bar_bytes };
+	pci->function =
+		(struct aero_pci_function){ pci, config_read, bar_read, bar_write, bar_bytes };
 	sim_virtio_pci_put(pci, 0x00, 2, 0x1af4);
 	sim_virtio_pci_put(pci, 0x02, 2, is_modern ? 0x1045 : 0x1002);
 	sim_virtio_pci_put(pci, 0x08, 1, is_modern ? 1 : 0);

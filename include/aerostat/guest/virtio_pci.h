@@ -27,9 +27,8 @@ extern "C" {
 struct aero_pci_function {
 	/* Handed back as the first argument of every member. */
 	void *ctx;
-	/* Configuration space; numbers as the processor has them. */
+	/* Configuration space, which is only read; numbers as the processor has them. */
 	uint32_t (*config_read)(void *ctx, uint32_t offset, unsigned int bytes);
-	void (*config_write)(void *ctx, uint32_t offset, unsigned int bytes, uint32_t value);
 	/*
 	 * Registers behind BAR 0 to 5, memory or I/O; a 64-bit BAR by its lower number. Numbers as
 	 * the processor has them, read from little-endian registers.
@@ -85,7 +84,7 @@ struct aero_virtio_pci {
  *          a type the first that lies within its BAR is taken, as far as BARs are mapped. Bytes of
  *          the device's configuration that are not there read as zero. take_interrupts() is there
  *          without MSI-X. queue_start() answers AERO_EIO also where a vector was refused, or where
- *          the place for notifications lies outside of its window.
+ *          the place for notifications is odd or lies outside of its window.
  * Owner:   nothing is allocated; there is no fini.
  * Errors:  AERO_ENOTSUP: not a virtio device, or the interface wanted is not there. AERO_EPROTO:
  *          the list of capabilities does not end, or leaves its place.
