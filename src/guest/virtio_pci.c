@@ -131,7 +131,7 @@ static bool find_notify_offset(struct aero_virtio_pci *pci, unsigned int index)
 	uint64_t offset = aero_virtio_pci_get16(pci, COMMON(QUEUE_NOTIFY_OFF));
 
 	offset *= pci->notify_multiplier;
-	if (offset + NOTIFY_BYTES > pci->window[CAP(NOTIFY)].len)
+	if (offset % NOTIFY_BYTES || offset + NOTIFY_BYTES > pci->window[CAP(NOTIFY)].len)
 		return false;
 	pci->notify_offset[index] = (uint32_t)offset;
 	return true;

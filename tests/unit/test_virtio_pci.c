@@ -519,6 +519,22 @@ static void test_notify_address_outside_is_refused(void **state)
 			 AERO_EIO);
 }
 
+/* A device that says so makes no access that the port may not do. */
+static void test_notify_address_that_is_odd_is_refused(void **state)
+{
+	struct pci_case *c = *state;
+	const struct aero_virtio_transport *transport;
+	struct aero_virtio_ring ring = { 128, VIRTIO_WORLD_RING, VIRTIO_WORLD_RING + 2048,
+					 VIRTIO_WORLD_RING + 2560 };
+
+	put(c, SIM_VIRTIO_PCI_CAP_NOTIFY + 16, 4, 1);
+	transport = init(c);
+	assert_int_equal(transport->queue_start(transport->ctx, 1, &ring), AERO_EIO);
+	assert_int_equal(transport->queue_start(transport->ctx, 3, &ring), AERO_EIO);
+	assert_null(strstr(c->world.text, "0x001c"));
+	assert_int_equal(transport->queue_start(transport->ctx, 2, &ring), AERO_OK);
+}
+
 static void test_queue_start_legacy_is_checked(void **state)
 {
 	struct pci_case *c = *state;
@@ -576,6 +592,7 @@ int main(void)
 		MODERN(test_capability_in_the_last_bar),
 		MODERN(test_notify_address_of_each_queue),
 		MODERN(test_notify_address_outside_is_refused),
+		MODERN(test_notify_address_that_is_odd_is_refused),
 		LEGACY(test_queue_start_legacy_is_checked),
 		MODERN(test_gone_device_is_survived),
 		LEGACY(test_gone_device_is_survived),
