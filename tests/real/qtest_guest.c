@@ -12,8 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <aerostat/wire/virtio.h>
-
 /* The first MiB has holes and firmware; the kernel's own pages, 8 MiB, lie behind it. */
 #define LOW_FRAMES 256u
 #define OWN_FRAMES 2048u
@@ -154,43 +152,11 @@ static const char *map_memory(struct guest *guest)
 	return guest->marked ? NULL : "no memory";
 }
 
-static const struct aero_virtio_transport *find_pci(struct guest *guest, bool is_legacy)
-{
-	static const uint16_t devices[] = { AERO_VIRTIO_PCI_BALLOON_MODERN,
-					    AERO_VIRTIO_PCI_BALLOON_TRANSITIONAL };
-	struct aero_virtio_pci_config config = {
-		.function = &guest->qtest_pci.function,
-		.is_legacy_wanted = is_legacy,
-		.config_vector = AERO_VIRTIO_PCI_NO_VECTOR,
-		.queue_vector = AERO_VIRTIO_PCI_NO_VECTOR,
-	};
-
-	if (aero_qtest_pci_open(&guest->qtest_pci, &guest->qtest, AERO_VIRTIO_PCI_VENDOR, devices,
-				2) != AERO_OK)
-		return NULL;
-	if (aero_virtio_pci_init(&guest->pci, &config) != AERO_OK ||
-	    guest->pci.transport.is_legacy != is_legacy)
-		return NULL;
-	return &guest->pci.transport;
-}
-
-static const struct aero_virtio_transport *find_mmio(struct guest *guest)
-{
-	if (aero_qtest_mmio_open(&guest->qtest_mmio, &guest->qtest, AERO_VIRTIO_ID_BALLOON) !=
-		    AERO_OK ||
-	    aero_virtio_mmio_init(&guest->mmio, &guest->qtest_mmio.registers,
-				  AERO_VIRTIO_ID_BALLOON) != AERO_OK)
-		return NULL;
-	return &guest->mmio.transport;
-}
-
 static const char *open_driver(struct guest *guest)
 {
 	const struct guest_options *options = &guest->options;
 	const struct aero_virtio_transport *transport =
-		!strcmp(options->transport, "mmio")
-			? find_mmio(guest)
-			: find_pci(guest, !strcmp(options->transport, "pci-legacy"));
+		qtest_transport_find(&guest->device, &guest->qtest, options->transport);
 
 	if (!transport)
 		return guest->qtest.story.status ? guest->qtest.story.text

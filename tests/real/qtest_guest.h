@@ -7,13 +7,12 @@
  * QEMU, whose device it drives through the test protocol.
  */
 
-#include "hosted/qtest_device.h"
-
 #include <aerostat/guest/virtio_balloon.h>
 #include <jansson.h>
 
 #include "ports/sim/sim_port.h"
 #include "ports/sim/sim_virtio_record.h"
+#include "qtest_transport.h"
 
 struct guest_options {
 	const char *socket;
@@ -37,10 +36,7 @@ struct guest {
 	struct aero_port port;
 	struct guest_options options;
 	struct aero_qtest qtest;
-	struct aero_qtest_pci qtest_pci;
-	struct aero_qtest_mmio qtest_mmio;
-	struct aero_virtio_pci pci;
-	struct aero_virtio_mmio mmio;
+	struct qtest_transport device;
 	struct sim_virtio_record record;
 	struct aero_virtio_memory span;
 	struct aero_virtio_balloon_guest_config config;
