@@ -8,7 +8,6 @@
 #define BACKOFF_MAX_NS (16 * SECOND_NS)
 #define SILENT_NS (2 * SECOND_NS)
 #define RETRY_NS SECOND_NS	/* between attempts to start, and after a failed question */
-#define BUSY_NS 1000000ull	/* another call is at work */
 #define ISOLATED_NS 10000000ull /* the kernel moves frames that are to be given back */
 #define REFUSAL_LIMIT 16
 #define TURNS_MAX 4 /* changes of direction in one round */
@@ -468,12 +467,10 @@ static void tell_changes(struct aero_balloon *balloon)
 		aero_balloon_tell(balloon, AERO_BALLOON_EVENT_STALLED, balloon->stall);
 }
 
-uint64_t aero_balloon_step(struct aero_balloon *balloon, uint64_t now_ns)
+uint64_t aero_balloon_step_inside(struct aero_balloon *balloon, uint64_t now_ns)
 {
 	uint64_t due;
 
-	if (!aero_balloon_enter(balloon))
-		return now_ns + BUSY_NS;
 	balloon->now_ns = now_ns;
 	due = work(balloon);
 	if (due > now_ns && aero_balloon_flush(balloon))
@@ -483,6 +480,16 @@ uint64_t aero_balloon_step(struct aero_balloon *balloon, uint64_t now_ns)
 	if (!balloon->is_frozen && !balloon->is_stopped &&
 	    aero_flag_is_raised(&balloon->notified) && !balloon->is_reset_required)
 		due = now_ns;
+	return due;
+}
+
+uint64_t aero_balloon_step(struct aero_balloon *balloon, uint64_t now_ns)
+{
+	uint64_t due;
+
+	if (!aero_balloon_enter(balloon))
+		return now_ns + AERO_BALLOON_BUSY_NS;
+	due = aero_balloon_step_inside(balloon, now_ns);
 	aero_balloon_exit(balloon);
 	return due;
 }

@@ -156,14 +156,12 @@ static uint64_t reclaim(struct aero_balloon *balloon, enum aero_reclaim kind, ui
 	return freed;
 }
 
-enum aero_status aero_balloon_reclaim(struct aero_balloon *balloon, enum aero_reclaim kind,
-				      uint64_t frames, uint64_t now_ns, uint64_t *out_frames)
+enum aero_status aero_balloon_reclaim_inside(struct aero_balloon *balloon, enum aero_reclaim kind,
+					     uint64_t frames, uint64_t now_ns, uint64_t *out_frames)
 {
 	enum aero_status status = AERO_EAGAIN;
 
 	*out_frames = 0;
-	if (!aero_balloon_enter(balloon))
-		return AERO_EAGAIN;
 	if (aero_balloon_is_open(balloon) && aero_balloon_slot(balloon)) {
 		balloon->now_ns = now_ns;
 		*out_frames = reclaim(balloon, kind, frames);
@@ -173,6 +171,18 @@ enum aero_status aero_balloon_reclaim(struct aero_balloon *balloon, enum aero_re
 		if (aero_balloon_flying(balloon, AERO_PAGES_LEAVING))
 			status = AERO_OK;
 	}
+	return status;
+}
+
+enum aero_status aero_balloon_reclaim(struct aero_balloon *balloon, enum aero_reclaim kind,
+				      uint64_t frames, uint64_t now_ns, uint64_t *out_frames)
+{
+	enum aero_status status;
+
+	*out_frames = 0;
+	if (!aero_balloon_enter(balloon))
+		return AERO_EAGAIN;
+	status = aero_balloon_reclaim_inside(balloon, kind, frames, now_ns, out_frames);
 	aero_balloon_exit(balloon);
 	return status;
 }

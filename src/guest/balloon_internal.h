@@ -8,6 +8,9 @@
 
 #include "pages_internal.h"
 
+/* When to try again where another call is at work. */
+#define AERO_BALLOON_BUSY_NS 1000000ull
+
 /* What a piece of work answers. */
 enum aero_progress {
 	AERO_PROGRESS_MORE, /* go on at once */
@@ -29,6 +32,16 @@ uint64_t aero_balloon_later(uint64_t now_ns, uint64_t delay_ns);
 /* Whether the caller may work on the balloon; false while another does. Pairs with exit(). */
 bool aero_balloon_enter(struct aero_balloon *balloon);
 void aero_balloon_exit(struct aero_balloon *balloon);
+
+/*
+ * step(), reclaim() and stop() of whoever has entered: a driver that has more to do with the device
+ * than the engine does all of it inside, so that nobody else is at the device meanwhile.
+ */
+uint64_t aero_balloon_step_inside(struct aero_balloon *balloon, uint64_t now_ns);
+enum aero_status aero_balloon_reclaim_inside(struct aero_balloon *balloon, enum aero_reclaim kind,
+					     uint64_t frames, uint64_t now_ns,
+					     uint64_t *out_frames);
+enum aero_status aero_balloon_stop_inside(struct aero_balloon *balloon);
 
 void aero_balloon_tell(struct aero_balloon *balloon, enum aero_balloon_event_kind kind,
 		       uint64_t value);

@@ -77,13 +77,10 @@ void aero_balloon_inhibit(struct aero_balloon *balloon, bool is_inhibited)
 	aero_balloon_notify(balloon);
 }
 
-enum aero_status aero_balloon_stop(struct aero_balloon *balloon)
+enum aero_status aero_balloon_stop_inside(struct aero_balloon *balloon)
 {
 	const struct aero_balloon_config *config = &balloon->config;
-	enum aero_status status = AERO_EAGAIN;
 
-	if (!aero_balloon_enter(balloon))
-		return AERO_EAGAIN;
 	if (!balloon->is_stopped) {
 		balloon->is_stopped = true;
 		balloon->is_in_round = false;
@@ -96,7 +93,17 @@ enum aero_status aero_balloon_stop(struct aero_balloon *balloon)
 	aero_balloon_collect(balloon);
 	if (!aero_balloon_flying(balloon, AERO_PAGES_RESTING) && !aero_balloon_release(balloon) &&
 	    !aero_balloon_pop(balloon) && !aero_balloon_frames(balloon))
-		status = AERO_OK;
+		return AERO_OK;
+	return AERO_EAGAIN;
+}
+
+enum aero_status aero_balloon_stop(struct aero_balloon *balloon)
+{
+	enum aero_status status;
+
+	if (!aero_balloon_enter(balloon))
+		return AERO_EAGAIN;
+	status = aero_balloon_stop_inside(balloon);
 	aero_balloon_exit(balloon);
 	return status;
 }

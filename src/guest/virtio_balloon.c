@@ -7,7 +7,6 @@
 #define REQUEST_FRAMES 256u
 #define ACTUAL_NS 1000000000ull
 #define REPORT_DELAY_NS 2000000000ull
-#define BUSY_NS 1000000ull /* another call is at work */
 
 void aero_vb_log(struct aero_virtio_balloon_guest *drv, enum aero_log_level level, const char *text)
 {
@@ -72,8 +71,10 @@ bool aero_vb_take(struct aero_virtio_balloon_guest *drv, unsigned int role, uint
 		aero_balloon_require_reset(&drv->balloon);
 		aero_balloon_notify(&drv->balloon);
 	}
+	if (status)
+		return false;
 	*out_token = used.token;
-	return !status;
+	return true;
 }
 
 /* The device's answer is nothing to wait for: the word of it is a change of configuration. */
@@ -178,52 +179,46 @@ void aero_virtio_balloon_guest_fini(struct aero_virtio_balloon_guest *drv)
 	aero_balloon_fini(&drv->balloon);
 }
 
-/* Hints and reports exclude the kernel's reclaim, as the engine does for its own. */
-static bool enter_side(struct aero_virtio_balloon_guest *drv)
-{
-	return aero_pages_enter(&drv->balloon.pages, &drv->is_side_busy);
-}
-
-static void exit_side(struct aero_virtio_balloon_guest *drv)
-{
-	aero_pages_exit(&drv->balloon.pages, &drv->is_side_busy);
-}
-
 static uint64_t step_side(struct aero_virtio_balloon_guest *drv)
 {
-	uint64_t hint, report;
-	bool is_more;
+	bool is_more = drv->is_live && aero_vb_stats_step(drv);
+	uint64_t hint = aero_vb_hint_step(drv), report = aero_vb_report_step(drv);
 
-	if (!enter_side(drv))
-		return drv->now_ns + BUSY_NS;
-	is_more = drv->is_live && aero_vb_stats_step(drv);
-	hint = aero_vb_hint_step(drv);
-	report = aero_vb_report_step(drv);
-	exit_side(drv);
 	if (is_more)
 		return drv->now_ns;
 	return hint < report ? hint : report;
 }
 
-uint64_t aero_virtio_balloon_guest_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
+/* All that is done with the device is done inside: its transport can do one thing at a time. */
+static uint64_t step_inside(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 {
-	uint64_t due, side;
+	struct aero_balloon *balloon = &drv->balloon;
+	uint64_t due = now_ns, side;
 
 	drv->now_ns = now_ns;
-	if (drv->is_suspended)
-		return AERO_NEVER;
 	/* A target may have come: what is free is the balloon's before it is reported. */
-	if (aero_flag_is_raised(&drv->config_changed) && !aero_vb_report_make_way(drv)) {
-		step_side(drv);
-		return now_ns;
+	if (!aero_flag_is_raised(&drv->config_changed) || aero_vb_report_make_way(drv)) {
+		due = aero_balloon_step_inside(balloon, now_ns);
+		aero_vb_tell_progress(drv);
 	}
-	due = aero_balloon_step(&drv->balloon, now_ns);
-	aero_vb_tell_progress(drv);
 	side = step_side(drv);
 	/* Found out on a queue beside the balloon's. */
-	if (drv->balloon.is_reset_required && drv->balloon.is_started)
+	if (balloon->is_reset_required && balloon->is_started)
 		return now_ns;
 	return side < due ? side : due;
+}
+
+uint64_t aero_virtio_balloon_guest_step(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
+{
+	uint64_t due;
+
+	if (drv->is_suspended)
+		return AERO_NEVER;
+	if (!aero_balloon_enter(&drv->balloon))
+		return now_ns + AERO_BALLOON_BUSY_NS;
+	due = step_inside(drv, now_ns);
+	aero_balloon_exit(&drv->balloon);
+	return due;
 }
 
 void aero_virtio_balloon_guest_interrupt(struct aero_virtio_balloon_guest *drv, uint32_t why)
@@ -253,8 +248,6 @@ static uint64_t reclaim_loans(struct aero_virtio_balloon_guest *drv, uint64_t fr
 	struct aero_virtio_balloon_guest_loan *loan = &drv->report;
 	uint64_t freed = 0, came;
 
-	if (!enter_side(drv))
-		return 0;
 	while (freed < frames) {
 		came = aero_vb_loan_return(drv, loan, frames - freed);
 		freed += came;
@@ -263,7 +256,6 @@ static uint64_t reclaim_loans(struct aero_virtio_balloon_guest *drv, uint64_t fr
 		if (!came)
 			loan = &drv->hint;
 	}
-	exit_side(drv);
 	return freed;
 }
 
@@ -271,17 +263,21 @@ enum aero_status aero_virtio_balloon_guest_reclaim(struct aero_virtio_balloon_gu
 						   enum aero_reclaim kind, uint64_t frames,
 						   uint64_t now_ns, uint64_t *out_frames)
 {
-	uint64_t freed = reclaim_loans(drv, frames);
-	enum aero_status status;
+	struct aero_balloon *balloon = &drv->balloon;
+	enum aero_status status = AERO_ENOTSUP;
+	uint64_t freed;
 
-	*out_frames = freed;
-	if (freed >= frames)
-		return AERO_OK;
-	if (!aero_vb_has(drv, FEATURE(DEFLATE_ON_OOM)))
-		return freed ? AERO_OK : AERO_ENOTSUP;
-	status = aero_balloon_reclaim(&drv->balloon, kind, frames - freed, now_ns, out_frames);
+	*out_frames = 0;
+	if (!aero_balloon_enter(balloon))
+		return AERO_EAGAIN;
+	drv->now_ns = now_ns;
+	freed = reclaim_loans(drv, frames);
+	if (freed < frames && aero_vb_has(drv, FEATURE(DEFLATE_ON_OOM)))
+		status = aero_balloon_reclaim_inside(balloon, kind, frames - freed, now_ns,
+						     out_frames);
+	aero_balloon_exit(balloon);
 	*out_frames += freed;
-	return freed ? AERO_OK : status;
+	return freed || !frames ? AERO_OK : status;
 }
 
 /* Nothing is left with the device; what it need not be asked for is not waited for. */
@@ -304,7 +300,7 @@ static bool is_drained(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 		aero_balloon_thaw(balloon);
 	}
 	if (balloon->is_started && balloon->stall != AERO_STALL_SILENT)
-		aero_virtio_balloon_guest_step(drv, now_ns);
+		step_inside(drv, now_ns);
 	return !balloon->is_started || balloon->is_reset_required ||
 	       balloon->stall == AERO_STALL_SILENT || is_empty(drv);
 }
@@ -312,29 +308,27 @@ static bool is_drained(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 /* Free blocks that are out are the kernel's again; false: there are more. */
 static bool are_loans_back(struct aero_virtio_balloon_guest *drv)
 {
-	bool are_back = false;
-
-	if (enter_side(drv)) {
-		are_back = !aero_vb_loan_go_on(drv, &drv->hint) &&
-			   !aero_vb_loan_go_on(drv, &drv->report);
-		exit_side(drv);
-	}
-	return are_back;
+	return !aero_vb_loan_go_on(drv, &drv->hint) && !aero_vb_loan_go_on(drv, &drv->report);
 }
 
 enum aero_status aero_virtio_balloon_guest_stop(struct aero_virtio_balloon_guest *drv,
 						uint64_t now_ns)
 {
-	enum aero_status status;
+	struct aero_balloon *balloon = &drv->balloon;
+	enum aero_status status = AERO_EAGAIN;
 
-	if (!drv->balloon.is_stopped && !is_drained(drv, now_ns))
+	if (!aero_balloon_enter(balloon))
 		return AERO_EAGAIN;
-	status = aero_balloon_stop(&drv->balloon);
-	return are_loans_back(drv) ? status : AERO_EAGAIN;
+	if (balloon->is_stopped || is_drained(drv, now_ns)) {
+		status = aero_balloon_stop_inside(balloon);
+		if (!are_loans_back(drv))
+			status = AERO_EAGAIN;
+	}
+	aero_balloon_exit(balloon);
+	return status;
 }
 
-enum aero_status aero_virtio_balloon_guest_suspend(struct aero_virtio_balloon_guest *drv,
-						   uint64_t now_ns)
+static enum aero_status suspend(struct aero_virtio_balloon_guest *drv, uint64_t now_ns)
 {
 	struct aero_balloon *balloon = &drv->balloon;
 
@@ -346,10 +340,22 @@ enum aero_status aero_virtio_balloon_guest_suspend(struct aero_virtio_balloon_gu
 		aero_balloon_require_reset(balloon);
 	}
 	if (balloon->is_started || !aero_balloon_is_empty(balloon)) {
-		aero_balloon_step(balloon, now_ns);
+		aero_balloon_step_inside(balloon, now_ns);
 		return AERO_EAGAIN;
 	}
 	return are_loans_back(drv) ? AERO_OK : AERO_EAGAIN;
+}
+
+enum aero_status aero_virtio_balloon_guest_suspend(struct aero_virtio_balloon_guest *drv,
+						   uint64_t now_ns)
+{
+	enum aero_status status;
+
+	if (!aero_balloon_enter(&drv->balloon))
+		return AERO_EAGAIN;
+	status = suspend(drv, now_ns);
+	aero_balloon_exit(&drv->balloon);
+	return status;
 }
 
 void aero_virtio_balloon_guest_resume(struct aero_virtio_balloon_guest *drv)

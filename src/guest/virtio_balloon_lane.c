@@ -352,7 +352,8 @@ static enum aero_status send_and_wait(struct aero_virtio_balloon_guest *drv,
 	if (!give(drv, lane, request, writer.written))
 		return AERO_EAGAIN;
 	aero_vb_kick(drv, lane->role);
-	for (polls = 0; is_waiting && polls < EXCHANGE_POLLS; polls++)
+	for (polls = 0; is_waiting && polls < EXCHANGE_POLLS && !drv->balloon.is_reset_required;
+	     polls++)
 		if (take_back(drv, lane))
 			return AERO_OK;
 	return is_waiting ? AERO_ETIMEDOUT : AERO_OK;
@@ -397,8 +398,7 @@ enum aero_status aero_virtio_balloon_guest_validate(const struct aero_virtio_bal
 {
 	unsigned int role;
 
-	if (aero_balloon_validate(&drv->balloon) || drv->is_side_busy ||
-	    !is_lane_sane(drv, INFLATE) || !is_lane_sane(drv, DEFLATE) ||
+	if (aero_balloon_validate(&drv->balloon) || !is_lane_sane(drv, INFLATE) || !is_lane_sane(drv, DEFLATE) ||
 	    aero_frame_set_validate(&drv->hint.held) || aero_frame_set_validate(&drv->report.held))
 		return AERO_EBUG;
 	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)

@@ -167,7 +167,6 @@ struct aero_virtio_balloon_guest {
 	bool is_live;	 /* DRIVER_OK */
 	bool is_leaving; /* the target is 0, whatever the device says */
 	bool is_suspended;
-	bool is_side_busy;    /* hints and reports are at work */
 	bool is_actual_known; /* by the device */
 	bool is_hinting;
 	bool is_hint_id_due;
