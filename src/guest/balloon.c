@@ -455,16 +455,18 @@ static bool is_settled(enum aero_stall stall)
 /* Says what has changed for those who watch. */
 static void tell_changes(struct aero_balloon *balloon)
 {
+	enum aero_stall shown = aero_balloon_shown(balloon);
+
 	if (is_settled(balloon->stall) && !balloon->is_reached_told) {
 		balloon->is_reached_told = true;
 		aero_balloon_tell(balloon, AERO_BALLOON_EVENT_REACHED,
 				  aero_balloon_frames(balloon));
 	}
-	if (balloon->stall == balloon->told || balloon->stall == AERO_STALL_WORKING)
+	if (shown == balloon->told || shown == AERO_STALL_WORKING)
 		return;
-	balloon->told = balloon->stall;
-	if (!is_settled(balloon->stall))
-		aero_balloon_tell(balloon, AERO_BALLOON_EVENT_STALLED, balloon->stall);
+	balloon->told = shown;
+	if (!is_settled(shown))
+		aero_balloon_tell(balloon, AERO_BALLOON_EVENT_STALLED, shown);
 }
 
 uint64_t aero_balloon_step_inside(struct aero_balloon *balloon, uint64_t now_ns)

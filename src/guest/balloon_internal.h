@@ -25,6 +25,12 @@ static inline bool aero_balloon_is_open(const struct aero_balloon *balloon)
 	       !balloon->is_stopped;
 }
 
+/* What there is to say of it; what is to be done next goes by the stall itself. */
+static inline enum aero_stall aero_balloon_shown(const struct aero_balloon *balloon)
+{
+	return balloon->is_silent_beside ? AERO_STALL_SILENT : balloon->stall;
+}
+
 /* balloon.c */
 
 uint64_t aero_balloon_later(uint64_t now_ns, uint64_t delay_ns);

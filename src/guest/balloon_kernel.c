@@ -121,7 +121,7 @@ void aero_balloon_report(const struct aero_balloon *balloon, struct aero_balloon
 		out_report->metadata_bytes += aero_frame_set_bytes(&balloon->refused[i]);
 	out_report->backoff_ns = balloon->backoff_ns;
 	out_report->rate = balloon->config.rates.is_limited ? balloon->rate : 0;
-	out_report->stall = balloon->stall;
+	out_report->stall = aero_balloon_shown(balloon);
 	out_report->is_started = balloon->is_started;
 	out_report->is_resetting = balloon->is_reset_required;
 }

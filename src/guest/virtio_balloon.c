@@ -271,6 +271,7 @@ enum aero_status aero_virtio_balloon_guest_reclaim(struct aero_virtio_balloon_gu
 	if (!aero_balloon_enter(balloon))
 		return AERO_EAGAIN;
 	drv->now_ns = now_ns;
+	aero_vb_report_yield(drv, aero_balloon_later(now_ns, balloon->config.cooldown_ns));
 	freed = reclaim_loans(drv, frames);
 	if (freed < frames && aero_vb_has(drv, FEATURE(DEFLATE_ON_OOM)))
 		status = aero_balloon_reclaim_inside(balloon, kind, frames - freed, now_ns,
@@ -377,6 +378,7 @@ void aero_virtio_balloon_guest_report(const struct aero_virtio_balloon_guest *dr
 	out_report->features = drv->features;
 	out_report->held_frames = aero_vb_loan_frames(&drv->hint) + aero_vb_report_frames(drv);
 	out_report->hint_id = drv->hint_id;
+	out_report->report_max = aero_vb_report_capacity(drv);
 	out_report->status = drv->status;
 	out_report->is_compact = drv->is_compact;
 	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)

@@ -24,12 +24,18 @@ bool aero_vb_report_choose(struct aero_virtio_balloon_guest *drv)
 	return drv->report.order <= ORDER_MAX;
 }
 
-/* All that the pass has goes back, what the device still has when that is answered. */
-static void end_pass(struct aero_virtio_balloon_guest *drv)
+void aero_vb_report_yield(struct aero_virtio_balloon_guest *drv, uint64_t due_ns)
 {
 	drv->is_report_passing = false;
 	drv->report.is_returning = true;
-	drv->report_due_ns = aero_balloon_later(drv->now_ns, drv->config.reporting.delay_ns);
+	if (due_ns > drv->report_due_ns)
+		drv->report_due_ns = due_ns;
+}
+
+/* All that the pass has goes back, what the device still has when that is answered. */
+static void end_pass(struct aero_virtio_balloon_guest *drv)
+{
+	aero_vb_report_yield(drv, aero_balloon_later(drv->now_ns, drv->config.reporting.delay_ns));
 }
 
 /* What the device had is answered, one way or the other. */
@@ -40,6 +46,8 @@ static void answer(struct aero_virtio_balloon_guest *drv, bool is_reported)
 	unsigned int count = drv->report_count;
 
 	drv->report_count = 0;
+	drv->report_silent_ns = 0;
+	drv->balloon.is_silent_beside = false;
 	if (drv->is_report_pushed) {
 		config->reported(config->reported_ctx, drv->report_range, count, is_reported);
 		return;
@@ -55,76 +63,62 @@ void aero_vb_report_reset(struct aero_virtio_balloon_guest *drv)
 {
 	if (drv->report_count)
 		answer(drv, false);
-	drv->is_report_passing = false;
-	drv->report.is_returning = true;
+	aero_vb_report_yield(drv, 0);
 }
 
 /* Gives what report_range says to the device, as one chain. */
-static bool send(struct aero_virtio_balloon_guest *drv)
+static enum aero_status send(struct aero_virtio_balloon_guest *drv, uint32_t count, bool is_pushed)
 {
-	struct aero_virtio_guest_buffer *buffers = drv->report_buffer;
-	struct aero_virtio_guest_chain chain = { buffers, drv->report_count, 0, NULL, 0 };
+	struct aero_virtio_guest_buffer *buffer = drv->report_buffer;
+	struct aero_virtio_guest_chain chain = { buffer, count, 0, NULL, 0 };
+	const struct aero_range *range = drv->report_range;
+	enum aero_status status;
 	uint64_t frames = 0;
-	unsigned int i;
+	uint32_t i;
 
-	for (i = 0; i < drv->report_count; i++) {
-		buffers[i].gpa = drv->report_range[i].first << AERO_FRAME_SHIFT;
-		buffers[i].len = (uint32_t)drv->report_range[i].count << AERO_FRAME_SHIFT;
-		buffers[i].is_writable = true;
-		frames += drv->report_range[i].count;
+	for (i = 0; i < count; i++, range++, buffer++) {
+		buffer->gpa = range->first << AERO_FRAME_SHIFT;
+		/* None is refused, and so is what 32 bits cannot say. */
+		buffer->len =
+			range->count > FRAMES_MAX ? 0 : (uint32_t)range->count << AERO_FRAME_SHIFT;
+		buffer->is_writable = true;
+		frames += range->count;
 	}
-	if (aero_virtio_guest_queue_give(&drv->queue[REPORTING].queue, &chain))
-		return false;
+	status = aero_virtio_guest_queue_give(&drv->queue[REPORTING].queue, &chain);
+	if (status)
+		return status;
+	drv->report_count = count;
+	drv->is_report_pushed = is_pushed;
 	aero_vb_kick(drv, REPORTING);
 	drv->counters.reports++;
-	drv->counters.report_blocks += drv->report_count;
+	drv->counters.report_blocks += count;
 	drv->counters.report_frames += frames;
-	return true;
+	return AERO_OK;
 }
 
-/* Blocks in one request: a ring entry each. */
-static uint32_t capacity(const struct aero_virtio_balloon_guest *drv)
+uint32_t aero_vb_report_capacity(const struct aero_virtio_balloon_guest *drv)
 {
-	uint32_t size = drv->queue[REPORTING].queue.config.size;
+	const struct aero_virtio_balloon_guest_queue *queue = &drv->queue[REPORTING];
+	uint32_t size = queue->is_there ? queue->queue.config.size : 0;
 
 	return size < AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX ? size
 							   : AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX;
-}
-
-/* Whether ranges can be one request: a chain has 32 bits for its length. */
-static bool are_ranges_sane(const struct aero_range *ranges, size_t count)
-{
-	uint64_t left = FRAMES_MAX;
-	size_t i;
-
-	for (i = 0; i < count; i++) {
-		if (!ranges[i].count || ranges[i].count > left)
-			return false;
-		left -= ranges[i].count;
-	}
-	return true;
 }
 
 enum aero_status aero_virtio_balloon_guest_report_free(struct aero_virtio_balloon_guest *drv,
 						       const struct aero_range *ranges,
 						       size_t count)
 {
-	size_t i;
+	uint32_t most = aero_vb_report_capacity(drv);
 
-	if (!drv->queue[REPORTING].is_there || !drv->config.reported || !drv->is_live)
+	if (!most || !drv->config.reported || !drv->is_live)
 		return AERO_ENOTSUP;
-	if (!count || count > capacity(drv) || !are_ranges_sane(ranges, count))
+	if (count > most)
 		return AERO_EINVAL;
 	if (drv->report_count)
 		return AERO_EAGAIN;
-	for (i = 0; i < count; i++)
-		drv->report_range[i] = ranges[i];
-	drv->report_count = (unsigned int)count;
-	drv->is_report_pushed = true;
-	if (send(drv))
-		return AERO_OK;
-	drv->report_count = 0;
-	return AERO_EAGAIN;
+	memcpy(drv->report_range, ranges, count * sizeof(*ranges));
+	return send(drv, (uint32_t)count, true);
 }
 
 static void begin_pass(struct aero_virtio_balloon_guest *drv)
@@ -141,26 +135,25 @@ static void begin_pass(struct aero_virtio_balloon_guest *drv)
 static bool borrow(struct aero_virtio_balloon_guest *drv)
 {
 	const struct aero_port *port = drv->config.balloon.port;
-	uint64_t whole = drv->report_left >> drv->report.order;
-	uint32_t most = capacity(drv), fitting = FRAMES_MAX >> drv->report.order, i;
+	unsigned int order = drv->report.order;
+	uint64_t most = drv->report_left < FRAMES_MAX ? drv->report_left : FRAMES_MAX;
+	uint32_t count = aero_vb_report_capacity(drv), i;
 
-	most = fitting < most ? fitting : most;
-	most = whole < most ? (uint32_t)whole : most;
-	if (!most)
+	most >>= order;
+	count = most < count ? (uint32_t)most : count;
+	if (count)
+		count = (uint32_t)port->alloc(port->ctx, order, AERO_EFFORT_SPARE,
+					      drv->report_block, count);
+	if (!count)
 		return false;
-	drv->report_count = (unsigned int)port->alloc(port->ctx, drv->report.order,
-						      AERO_EFFORT_SPARE, drv->report_block, most);
-	if (!drv->report_count)
-		return false;
-	drv->is_report_pushed = false;
-	for (i = 0; i < drv->report_count; i++) {
+	for (i = 0; i < count; i++) {
 		drv->report_range[i].first = drv->report_block[i];
-		drv->report_range[i].count = (uint64_t)1 << drv->report.order;
+		drv->report_range[i].count = (uint64_t)1 << order;
 	}
-	drv->report_left -= (uint64_t)drv->report_count << drv->report.order;
-	if (send(drv))
+	drv->report_left -= (uint64_t)count << order;
+	if (!send(drv, count, false))
 		return true;
-	answer(drv, false);
+	port->free(port->ctx, order, drv->report_block, count);
 	return false;
 }
 
@@ -201,25 +194,45 @@ uint64_t aero_vb_report_frames(const struct aero_virtio_balloon_guest *drv)
 	return frames;
 }
 
+/*
+ * When a report that is with the device is looked at again. One that is not answered in time ends
+ * the pass; what the device has may not be used, it may throw it away at any time.
+ */
+static uint64_t await(struct aero_virtio_balloon_guest *drv)
+{
+	uint64_t now_ns = drv->now_ns;
+	uint64_t later_ns = aero_balloon_later(now_ns, drv->balloon.config.silent_ns);
+
+	if (aero_virtio_guest_queue_interrupt_after(&drv->queue[REPORTING].queue, 1))
+		return now_ns;
+	if (!drv->report_silent_ns)
+		drv->report_silent_ns = later_ns;
+	if (now_ns < drv->report_silent_ns)
+		return drv->report_silent_ns;
+	if (drv->balloon.is_silent_beside)
+		return later_ns;
+	drv->balloon.is_silent_beside = true;
+	aero_vb_report_make_way(drv);
+	return now_ns;
+}
+
 uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv)
 {
-	struct aero_virtio_balloon_guest_queue *queue = &drv->queue[REPORTING];
-	uint64_t now_ns = drv->now_ns;
+	uint64_t now_ns = drv->now_ns, due = AERO_NEVER;
 	uint16_t token;
 
-	if (!queue->is_there)
-		return aero_vb_loan_go_on(drv, &drv->report) ? now_ns : AERO_NEVER;
-	if (aero_vb_take(drv, REPORTING, &token) && drv->report_count)
-		answer(drv, true);
-	pull(drv);
-	if (aero_vb_loan_go_on(drv, &drv->report))
+	if (drv->queue[REPORTING].is_there) {
+		if (aero_vb_take(drv, REPORTING, &token) && drv->report_count)
+			answer(drv, true);
+		pull(drv);
+		if (drv->report_count)
+			due = await(drv);
+		else if (drv->is_report_passing)
+			due = now_ns;
+		else if (drv->config.reporting.is_pulling)
+			due = drv->report_due_ns;
+	}
+	if (aero_vb_loan_go_on(drv, &drv->report) || due < now_ns)
 		return now_ns;
-	if (drv->report_count)
-		return aero_virtio_guest_queue_interrupt_after(&queue->queue, 1) ? now_ns
-										 : AERO_NEVER;
-	if (drv->is_report_passing)
-		return now_ns;
-	if (!drv->config.reporting.is_pulling)
-		return AERO_NEVER;
-	return drv->report_due_ns < now_ns ? now_ns : drv->report_due_ns;
+	return due;
 }

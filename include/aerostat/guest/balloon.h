@@ -150,6 +150,7 @@ struct aero_balloon {
 	bool is_frozen;
 	bool is_stopped;
 	bool is_inhibited;
+	bool is_silent_beside; /* the host, to what the channel does besides frames */
 	bool is_in_round;
 	bool is_round_ending;
 	bool is_round_out;    /* this round deflates */

@@ -92,7 +92,9 @@ void aero_virtio_balloon_guest_interrupt(struct aero_virtio_balloon_guest *drv, 
  * @now_ns:     Monotonic time.
  * @out_frames: How many came back now; with whole blocks it may be more. Written always.
  *
- * Shape:   free blocks that the device has for a hint or a report come first, then the balloon.
+ * Shape:   free blocks that the device has for a hint or a report come first, then the balloon. A
+ *          pass of reports ends, all that it borrowed comes back with the next steps, and no other
+ *          begins before balloon.cooldown_ns is over.
  *          With MUST_TELL_HOST those of the balloon come back when the device has answered: call
  *          step() soon.
  * Owner:   the frames that came are the kernel's.
@@ -110,13 +112,16 @@ enum aero_status aero_virtio_balloon_guest_reclaim(struct aero_virtio_balloon_gu
  * aero_virtio_balloon_guest_report_free() - The kernel has free blocks: report them.
  * @drv:    Initialised.
  * @ranges: Of frames that nobody uses until reported() answers.
- * @count:  1 to AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX.
+ * @count:  1 to report_max of struct aero_virtio_balloon_guest_report: what the device's ring
+ *          takes, at most AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX.
  *
- * Shape:   one request; the device may throw their contents away.
+ * Shape:   one request; the device may throw their contents away. Call step() soon: from then on a
+ *          device that does not answer is AERO_STALL_SILENT after balloon.silent_ns; what it has
+ *          comes back with its answer, or with a reset, stop() or suspend(), whichever is first.
  * Owner:   the frames are the driver's until reported(), which comes once after AERO_OK.
  * Errors:  AERO_ENOTSUP: PAGE_REPORTING is not negotiated now, or reported is NULL. AERO_EAGAIN: a
  *          report is with the device. AERO_EINVAL: count, a range that is empty, or ranges of 4 GiB
- *          and more in all.
+ *          and more in all. AERO_ESTATE: the device broke the queue, and is to be reset.
  * Context: that of the transport; not beside step().
  * Source:  VIRTIO 1.4, 5.5.6.7.
  */

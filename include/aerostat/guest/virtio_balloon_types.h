@@ -41,9 +41,11 @@ struct aero_virtio_balloon_reporting {
 	uint32_t order;	   /* of the blocks, one of port.orders; 0: the largest up to 2 MiB */
 	uint64_t delay_ns; /* from the end of a pass to the begin of the next; 0: 2 s */
 	/*
-	 * Of free memory that a pass borrows at most; 0: all that alloc() gives without effort. An
-	 * allocator that gives first what it got last shows the same blocks again at the next pass,
-	 * so that what is beyond a budget may never be reported.
+	 * Of free memory that a pass borrows at most; 0: all that alloc() gives without effort, so
+	 * that a kernel whose own allocation fails meanwhile has to call reclaim(), which ends the
+	 * pass, and step() until the blocks are back. An allocator that gives first what it got
+	 * last shows the same blocks again at the next pass, so that what is beyond a budget may
+	 * never be reported.
 	 */
 	uint64_t budget_bytes;
 };
@@ -102,6 +104,7 @@ struct aero_virtio_balloon_guest_report {
 	uint64_t features;    /* accepted */
 	uint64_t held_frames; /* free ones, with the device for a hint or a report */
 	uint32_t hint_id;     /* of the round at work, 0 or 1 else */
+	uint32_t report_max;  /* ranges that report_free() takes at once; 0: none */
 	uint8_t status;	      /* of the device, as last read */
 	bool is_compact;      /* queues without holes */
 	uint8_t queue_index[AERO_VIRTIO_BALLOON_GUEST_QUEUES]; /* by role; 0xff: none */
@@ -193,7 +196,8 @@ struct aero_virtio_balloon_guest {
 	/* Reports. */
 	uint32_t report_count; /* of report_range: with the device */
 	uint64_t report_due_ns;
-	uint64_t report_left; /* frames of this pass's budget */
+	uint64_t report_silent_ns; /* the one in flight should be answered; 0: not begun */
+	uint64_t report_left;	   /* frames of this pass's budget */
 
 	struct aero_virtio_balloon_guest_config config;
 	struct aero_virtio_balloon_guest_loan hint;
