@@ -21,6 +21,7 @@ struct ours {
 	struct aero_virtio_memory spans;
 	struct aero_virtio_balloon_guest drv;
 	struct conformance_kernel kernel;
+	uint64_t stat[AERO_MEMORY_STATS];
 	uint64_t now;
 	uint64_t due;
 	bool is_open;
@@ -32,7 +33,7 @@ static void answer_stats(void *ctx, struct aero_memory_stats *out)
 
 	out->known = ours->kernel.stats;
 	for (unsigned int i = 0; i < AERO_MEMORY_STATS; i++)
-		out->value[i] = i * 1000;
+		out->value[i] = ours->stat[i];
 }
 
 static bool open_kernel(void *ctx, const struct conformance_kernel *kernel,
@@ -120,6 +121,39 @@ static uint64_t frames(void *ctx)
 	return aero_balloon_frames(&ours->drv.balloon);
 }
 
+static enum conformance_stall stall(void *ctx)
+{
+	struct ours *ours = ctx;
+	struct aero_virtio_balloon_guest_report report;
+
+	aero_virtio_balloon_guest_report(&ours->drv, &report);
+	switch (report.balloon.stall) {
+	case AERO_STALL_NONE:
+		return CONFORMANCE_AT_EASE;
+	case AERO_STALL_NO_MEMORY:
+	case AERO_STALL_FLOOR:
+		return CONFORMANCE_NO_MORE;
+	case AERO_STALL_SILENT:
+		return CONFORMANCE_HOST_SILENT;
+	default:
+		return CONFORMANCE_OTHER;
+	}
+}
+
+static uint64_t free_frames(void *ctx)
+{
+	struct ours *ours = ctx;
+
+	return sim_port_free_frames(&ours->sim);
+}
+
+static void set_stat(void *ctx, unsigned int tag, uint64_t value)
+{
+	struct ours *ours = ctx;
+
+	ours->stat[tag] = value;
+}
+
 static const char *close_driver(void *ctx)
 {
 	struct ours *ours = ctx;
@@ -154,6 +188,9 @@ static void run_driver(void **state)
 		.pass = pass,
 		.leave = leave,
 		.frames = frames,
+		.stall = stall,
+		.free = free_frames,
+		.set_stat = set_stat,
 		.close = close_driver,
 	};
 	struct conformance_outcome outcome = { CONFORMANCE_PASSED, "" };

@@ -43,8 +43,16 @@ struct conformance_kernel {
 	unsigned int page_order;
 	bool is_legacy;
 	bool has_poison;
-	bool is_reporting; /* free pages are reported, of themselves or by the kernel */
+	bool is_reporting; /* all free pages are reported, of themselves or by the kernel */
 	uint32_t stats;	   /* tags that it knows */
+};
+
+/* Why a driver is not where the device wants it. */
+enum conformance_stall {
+	CONFORMANCE_AT_EASE = 0, /* it is */
+	CONFORMANCE_NO_MORE,	 /* the kernel has no more to give, or keeps the rest */
+	CONFORMANCE_HOST_SILENT, /* the device does not answer */
+	CONFORMANCE_OTHER,
 };
 
 /* Time stands still but in pass(). Each case makes one driver, or several one after another. */
@@ -60,6 +68,10 @@ struct conformance_driver {
 	void (*pass)(void *ctx, uint64_t ns);	    /* time, and what is due meanwhile */
 	bool (*leave)(void *ctx);		    /* a piece of it; whether it is done */
 	uint64_t (*frames)(void *ctx);		    /* in the balloon, as it says */
+	enum conformance_stall (*stall)(void *ctx); /* as it says */
+	uint64_t (*free)(void *ctx);		    /* frames that the kernel could use now */
+	/* What the kernel answers from now on for a tag that it knows. */
+	void (*set_stat)(void *ctx, unsigned int tag, uint64_t value);
 	/* The end of driver and kernel. NULL, or what was lost or broken. */
 	const char *(*close)(void *ctx);
 };
@@ -89,7 +101,7 @@ struct conformance_device {
 	bool (*actual)(void *ctx, uint32_t frames); /* whether the device says this now, or soon */
 	bool (*ask_stats)(void *ctx);
 	bool (*stat)(void *ctx, unsigned int tag, uint64_t *out); /* false: absent */
-	bool (*hint)(void *ctx, uint32_t what); /* 0 stop, 1 done, 2 begin a round */
+	bool (*hint)(void *ctx, uint32_t what); /* 0 stop, 1 done, 2 begin a round; false: cannot */
 	uint64_t (*hinted)(void *ctx);		/* frames of hints that counted, so far */
 	/* How many frames of these the device believes to be in the balloon. */
 	uint64_t (*given)(void *ctx, uint32_t first, uint32_t count);
