@@ -178,7 +178,8 @@ enum aero_status aero_vb_start_queue(struct aero_virtio_balloon_guest *drv,
 	config.has_event_idx = aero_vb_has(drv, TRANSPORT(EVENT_IDX));
 	config.has_indirect = aero_vb_has(drv, TRANSPORT(INDIRECT_DESC));
 	config.is_in_order = aero_vb_has(drv, TRANSPORT(IN_ORDER));
-	config.is_length_ignored = true;
+	/* What is to be ignored is what old devices say of requests for frames. */
+	config.is_length_ignored = transport->is_legacy || queue <= &drv->queue[DEFLATE];
 	config.is_big_endian = transport->is_legacy && AERO_HOST_BIG_ENDIAN;
 	config.desc = at;
 	config.driver = at + layout.driver;

@@ -409,6 +409,29 @@ static void test_a_round_without_memory_to_remember_blocks_ends(void **state)
 	end_guest(guest);
 }
 
+/* A device that writes into what it was to read, or beyond the end of a block. */
+static void test_an_answer_longer_than_what_may_be_written_is_a_broken_queue(void **state)
+{
+	(void)state;
+	for (unsigned int block = 0; block < 2; block++) {
+		struct fake_guest *guest = hinting_guest(16, 0);
+
+		say(guest, ROUND);
+		assert_int_equal(take(guest), ROUND);
+		if (block) {
+			virtio_fake_push(&guest->fake, HINTS, 0, 0);
+			assert_int_equal(take(guest), BLOCK);
+		}
+		virtio_fake_push(&guest->fake, HINTS, 0, block ? (2 << 20) + 1 : 4);
+		fake_guest_interrupt(guest, QUEUE_ANSWER);
+		fake_guest_settle(guest);
+		assert_int_equal(report_of(guest).counters.broken_queues, 1);
+		assert_int_equal(held(guest), 0);
+		assert_int_equal(sim_port_lent_frames(&guest->sim), 0);
+		end_guest(guest);
+	}
+}
+
 /* A buffer has 32 bits for its length: 1 GiB is hinted, as it is. */
 static void test_blocks_of_a_gigabyte_are_hinted(void **state)
 {
@@ -447,6 +470,7 @@ int main(void)
 		cmocka_unit_test(test_hinted_blocks_are_reclaimed_first),
 		cmocka_unit_test(test_a_reset_in_a_round_frees_the_blocks),
 		cmocka_unit_test(test_a_round_without_memory_to_remember_blocks_ends),
+		cmocka_unit_test(test_an_answer_longer_than_what_may_be_written_is_a_broken_queue),
 		cmocka_unit_test(test_blocks_of_a_gigabyte_are_hinted),
 	};
 

@@ -215,6 +215,28 @@ static void test_report_max_is_what_the_ring_takes(void **state)
 	}
 }
 
+/* Cloud Hypervisor says how much it was given; more than that no device can have written. */
+static void test_an_answer_longer_than_the_report_is_a_broken_queue(void **state)
+{
+	(void)state;
+	for (unsigned int more = 0; more < 2; more++) {
+		struct fake_guest *guest = guest_in_a_pass(3, more ? T(RING_PACKED) : 0);
+
+		virtio_fake_push(&guest->fake, REPORTS, 0, 256 * 4096);
+		fake_guest_interrupt(guest, QUEUE_ANSWER);
+		fake_guest_settle(guest);
+		assert_int_equal(report_of(guest).counters.broken_queues, 0);
+		assert_int_equal(held(guest), 5 * 256);
+		assert_non_null(virtio_fake_pop(&guest->fake, REPORTS));
+		virtio_fake_push(&guest->fake, REPORTS, 0, 256 * 4096 + 1);
+		fake_guest_interrupt(guest, QUEUE_ANSWER);
+		fake_guest_settle(guest);
+		assert_int_equal(report_of(guest).counters.broken_queues, 1);
+		assert_int_equal(sim_port_lent_frames(&guest->sim), 0);
+		end_guest(guest);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +246,7 @@ int main(void)
 		cmocka_unit_test(test_silence_about_a_report_does_not_stop_the_balloon),
 		cmocka_unit_test(test_reclaim_ends_the_pass_until_it_has_cooled_down),
 		cmocka_unit_test(test_reclaim_between_passes_puts_the_next_one_off),
+		cmocka_unit_test(test_an_answer_longer_than_the_report_is_a_broken_queue),
 		cmocka_unit_test(test_report_max_is_what_the_ring_takes),
 	};
 
