@@ -148,6 +148,17 @@ static bool is_polled(void)
 	return driver.bus.interrupt[0] == 'p';
 }
 
+/* Whether the configuration has changed is the device's to say, where there is a way to ask it. */
+static void poll(void)
+{
+	const struct aero_virtio_transport *transport = driver.bus.transport;
+	uint32_t why = AERO_VIRTIO_INTERRUPT_CONFIG;
+
+	if (transport->take_interrupts)
+		why = transport->take_interrupts(transport->ctx);
+	aero_virtio_balloon_guest_interrupt(&driver.guest, why | AERO_VIRTIO_INTERRUPT_QUEUE);
+}
+
 uint64_t driver_step(void)
 {
 	uint64_t now = arch_now_ns();
@@ -156,8 +167,7 @@ uint64_t driver_step(void)
 	if (!driver.is_loaded)
 		return AERO_NEVER;
 	if (is_polled())
-		aero_virtio_balloon_guest_interrupt(
-			&driver.guest, AERO_VIRTIO_INTERRUPT_QUEUE | AERO_VIRTIO_INTERRUPT_CONFIG);
+		poll();
 	due = aero_virtio_balloon_guest_step(&driver.guest, now);
 	return is_polled() && due > now + POLL ? now + POLL : due;
 }

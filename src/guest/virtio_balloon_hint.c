@@ -6,8 +6,8 @@
  *	STOP	      --> no more of them; they stay out of use
  *	DONE	      --> they are the kernel's again
  *
- * The configuration is looked at only when it has changed: some devices show STOP in the middle of
- * a round.
+ * QEMU shows STOP while a round runs, without a change of the configuration that it would tell of.
+ * So an id of STOP counts only where the generation has changed since the round's id was read.
  */
 #include "virtio_balloon_internal.h"
 
@@ -43,9 +43,12 @@ static void follow_id(struct aero_virtio_balloon_guest *drv)
 {
 	uint32_t wanted = drv->hint_wanted;
 
-	if (wanted == drv->hint_id)
+	if (wanted == drv->hint_id ||
+	    (wanted == AERO_VIRTIO_BALLOON_HINT_STOP && !drv->config.transport->is_legacy &&
+	     drv->generation == drv->hint_generation))
 		return;
 	drv->hint_id = wanted;
+	drv->hint_generation = drv->generation;
 	if (wanted >= AERO_VIRTIO_BALLOON_HINT_ROUND_MIN) {
 		drv->is_hinting = drv->is_hint_id_due = true;
 		drv->is_hint_stop_due = false;

@@ -238,7 +238,7 @@ static void read_fields(struct aero_virtio_balloon_guest *drv)
 	uint32_t before;
 
 	for (reads = 0; reads < CONFIG_READS; reads++) {
-		before = transport->generation(transport->ctx);
+		before = drv->generation = transport->generation(transport->ctx);
 		drv->target = read_field(drv, offsetof(struct aero_virtio_balloon_wire_config,
 						       num_pages));
 		if (!aero_vb_has(drv, FEATURE(FREE_PAGE_HINT)))

@@ -409,6 +409,81 @@ static void test_a_round_without_memory_to_remember_blocks_ends(void **state)
 	end_guest(guest);
 }
 
+/*
+ * QEMU shows STOP once it has the id, and tells nobody: no interrupt, no other generation. A kernel
+ * that polls reads that again and again. Answers how many blocks the round had.
+ */
+static unsigned int round_with_qemu(uint32_t why, bool is_legacy)
+{
+	struct fake_guest_options options = { .sim = { .frames = MIB(512) },
+					      .is_legacy = is_legacy };
+	struct fake_guest *guest = new_guest(&options);
+	uint32_t what = NOTHING;
+	unsigned int blocks = 0;
+
+	guest->fake.offered &= OFFERED;
+	virtio_fake_set_config(&guest->fake, 8, 1);
+	fake_guest_serve(guest);
+	say(guest, ROUND);
+	assert_int_equal(take(guest), ROUND);
+	memset(guest->fake.config + 8, 0, 4);
+	for (unsigned int turn = 0; what && turn < 5000; turn++) {
+		if (guest->fake.queue[HINTS].flying_count)
+			virtio_fake_push(&guest->fake, HINTS, 0, 0);
+		fake_guest_interrupt(guest, why);
+		fake_guest_settle(guest);
+		what = take(guest);
+		blocks += what == BLOCK;
+	}
+	assert_int_equal(what, 0);
+	answer_all(guest);
+	say(guest, 1);
+	assert_int_equal(held(guest), 0);
+	end_guest(guest);
+	return blocks;
+}
+
+static void test_a_round_goes_on_where_the_kernel_polls(void **state)
+{
+	(void)state;
+	assert_int_equal(round_with_qemu(QUEUE_ANSWER | CONFIG_CHANGE, false), 256);
+	assert_int_equal(round_with_qemu(QUEUE_ANSWER, false), 256);
+	/* Without generations a change is one that was told of. */
+	assert_int_equal(round_with_qemu(QUEUE_ANSWER, true), 256);
+	assert_in_range(round_with_qemu(QUEUE_ANSWER | CONFIG_CHANGE, true), 0, 255);
+}
+
+/* A STOP that is one: the generation is another, seen by polling or told. */
+static void test_a_stop_that_is_seen_by_polling_ends_the_round(void **state)
+{
+	(void)state;
+	for (unsigned int legacy = 0; legacy < 2; legacy++) {
+		struct fake_guest_options options = { .is_legacy = legacy };
+		struct fake_guest *guest = new_guest(&options);
+		unsigned int blocks = 0;
+
+		guest->fake.offered &= OFFERED;
+		guest->fake.queue_size[HINTS] = 8;
+		virtio_fake_set_config(&guest->fake, 8, 1);
+		fake_guest_serve(guest);
+		say(guest, ROUND);
+		assert_int_equal(take(guest), ROUND);
+		if (!legacy) {
+			memset(guest->fake.config + 8, 0, 4);
+			fake_guest_interrupt(guest, CONFIG_CHANGE);
+			fake_guest_settle(guest);
+			assert_int_equal(report_of(guest).hint_id, ROUND);
+		}
+		say(guest, 0);
+		assert_int_equal(report_of(guest).hint_id, 0);
+		assert_int_equal(take_to_id(guest, &blocks), 0);
+		assert_in_range(blocks, 0, 7);
+		answer_all(guest);
+		say(guest, 1);
+		end_guest(guest);
+	}
+}
+
 /* A device that writes into what it was to read, or beyond the end of a block. */
 static void test_an_answer_longer_than_what_may_be_written_is_a_broken_queue(void **state)
 {
@@ -470,6 +545,8 @@ int main(void)
 		cmocka_unit_test(test_hinted_blocks_are_reclaimed_first),
 		cmocka_unit_test(test_a_reset_in_a_round_frees_the_blocks),
 		cmocka_unit_test(test_a_round_without_memory_to_remember_blocks_ends),
+		cmocka_unit_test(test_a_round_goes_on_where_the_kernel_polls),
+		cmocka_unit_test(test_a_stop_that_is_seen_by_polling_ends_the_round),
 		cmocka_unit_test(test_an_answer_longer_than_what_may_be_written_is_a_broken_queue),
 		cmocka_unit_test(test_blocks_of_a_gigabyte_are_hinted),
 	};

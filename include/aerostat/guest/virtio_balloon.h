@@ -62,8 +62,10 @@ void aero_virtio_balloon_guest_fini(struct aero_virtio_balloon_guest *drv);
  * @now_ns: Monotonic time, never 0.
  *
  * Shape:   answers when to call again unless an interrupt comes before: now_ns for at once, a later
- *          time, or AERO_NEVER. A kernel without interrupts calls interrupt() with both reasons
- *          before each step and lets no more than its own polling interval pass.
+ *          time, or AERO_NEVER. A kernel without interrupts calls interrupt() before each step and
+ *          lets no more than its own polling interval pass. The reasons are QUEUE and what
+ *          transport->take_interrupts() answers, because QEMU's configuration may only be followed
+ *          when it was said to have changed; where that is NULL, both.
  * Owner:   frames move between kernel, balloon and host.
  * Errors:  none; report() and events tell.
  * Context: sleep; one thread.

@@ -191,6 +191,8 @@ struct aero_virtio_balloon_guest {
 	void *side_page; /* those, and statistics */
 	uint32_t hint_wanted;
 	uint32_t hint_id;
+	uint32_t generation;	  /* of the configuration, as last read */
+	uint32_t hint_generation; /* when that id was read */
 	uint32_t hint_ids_flying;
 
 	/* Reports. */
