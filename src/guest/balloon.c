@@ -295,8 +295,7 @@ static enum aero_progress go_on(struct aero_balloon *balloon)
 	return AERO_PROGRESS_DONE;
 }
 
-/* The oldest batch in flight is overdue at this time. */
-static uint64_t silent_due(const struct aero_balloon *balloon)
+uint64_t aero_balloon_silent_due(const struct aero_balloon *balloon)
 {
 	uint64_t due = AERO_NEVER;
 	unsigned int i;
@@ -313,7 +312,7 @@ static uint64_t silent_due(const struct aero_balloon *balloon)
 
 static uint64_t wait(struct aero_balloon *balloon)
 {
-	uint64_t due = silent_due(balloon);
+	uint64_t due = aero_balloon_silent_due(balloon);
 
 	if (balloon->now_ns < due)
 		return due;

@@ -156,6 +156,13 @@ static uint64_t reclaim(struct aero_balloon *balloon, enum aero_reclaim kind, ui
 	return freed;
 }
 
+/* Whether it is of no use to call again after a step: nothing is there, or nothing moves. */
+static bool is_in_vain(const struct aero_balloon *balloon, uint64_t now_ns)
+{
+	return balloon->is_frozen || balloon->is_stopped || aero_balloon_is_empty(balloon) ||
+	       now_ns >= aero_balloon_silent_due(balloon);
+}
+
 enum aero_status aero_balloon_reclaim_inside(struct aero_balloon *balloon, enum aero_reclaim kind,
 					     uint64_t frames, uint64_t now_ns, uint64_t *out_frames)
 {
@@ -167,11 +174,11 @@ enum aero_status aero_balloon_reclaim_inside(struct aero_balloon *balloon, enum 
 		*out_frames = reclaim(balloon, kind, frames);
 		if (aero_balloon_flush(balloon))
 			aero_balloon_notify(balloon);
-		status = *out_frames || !frames ? AERO_OK : AERO_EREFUSED;
-		if (aero_balloon_flying(balloon, AERO_PAGES_LEAVING))
-			status = AERO_OK;
+		status = *out_frames || !frames || aero_balloon_flying(balloon, AERO_PAGES_LEAVING)
+				 ? AERO_OK
+				 : AERO_EREFUSED;
 	}
-	return status;
+	return frames && !*out_frames && is_in_vain(balloon, now_ns) ? AERO_EREFUSED : status;
 }
 
 enum aero_status aero_balloon_reclaim(struct aero_balloon *balloon, enum aero_reclaim kind,

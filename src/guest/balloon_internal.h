@@ -49,6 +49,9 @@ enum aero_status aero_balloon_reclaim_inside(struct aero_balloon *balloon, enum 
 					     uint64_t *out_frames);
 enum aero_status aero_balloon_stop_inside(struct aero_balloon *balloon);
 
+/* The oldest batch in flight is overdue at this time. */
+uint64_t aero_balloon_silent_due(const struct aero_balloon *balloon);
+
 void aero_balloon_tell(struct aero_balloon *balloon, enum aero_balloon_event_kind kind,
 		       uint64_t value);
 

@@ -101,7 +101,7 @@ static void test_freeze_rests_until_thaw(void **state)
 	assert_int_equal(chan->due, AERO_NEVER);
 	assert_int_equal(aero_balloon_reclaim(&chan->balloon, AERO_RECLAIM_PRESSURE, 1, chan->now,
 					      &came),
-			 AERO_EAGAIN);
+			 AERO_EREFUSED);
 	assert_true(aero_balloon_isolate(&chan->balloon, 9, 0));
 	assert_int_equal(aero_balloon_migrate(&chan->balloon, 9, MIB(30), 0, &is_in), AERO_EAGAIN);
 	aero_balloon_putback(&chan->balloon, 9, 0);
@@ -175,7 +175,7 @@ static void test_stop_tells_the_host_first_then_frees_piece_by_piece(void **stat
 	assert_words(chan, "");
 	assert_int_equal(aero_balloon_reclaim(&chan->balloon, AERO_RECLAIM_PRESSURE, 1, chan->now,
 					      &came),
-			 AERO_EAGAIN);
+			 AERO_EREFUSED);
 	assert_int_equal(aero_balloon_migrate(&chan->balloon, 0, 1, 2, &is_in), AERO_EAGAIN);
 	assert_int_equal(aero_balloon_stop(&chan->balloon), AERO_EAGAIN);
 	assert_int_equal(aero_balloon_stop(&chan->balloon), AERO_EAGAIN);

@@ -318,6 +318,45 @@ static void change_target(void *ctx, uint32_t offset)
 		virtio_fake_target(&guest->fake, (uint32_t)guest->fake.config_reads * 100);
 }
 
+static enum aero_status reclaim(struct fake_guest *guest)
+{
+	uint64_t came = 7;
+	enum aero_status status = aero_virtio_balloon_guest_reclaim(&guest->drv, AERO_RECLAIM_OOM,
+								    512, guest->now, &came);
+
+	assert_int_equal(came, 0);
+	return status;
+}
+
+/* A handler that tries again while it is told to would never end. */
+static void test_reclaim_is_refused_where_trying_again_is_of_no_use(void **state)
+{
+	struct fake_guest *guest = new_guest(NULL);
+
+	(void)state;
+	guest->fake.offered = TELL | F(DEFLATE_ON_OOM);
+	fake_guest_target(guest, 8000);
+	/* On their way, until there is no room for more. */
+	for (unsigned int i = 0; i < 8; i++)
+		assert_int_equal(reclaim(guest), AERO_OK);
+	assert_int_equal(reclaim(guest), AERO_EAGAIN);
+	/* The device is silent: also where nobody has stepped, as the driver's time goes by calls. */
+	guest->now += 1990 * MS;
+	assert_int_equal(reclaim(guest), AERO_EAGAIN);
+	guest->now += 20 * MS;
+	assert_int_equal(reclaim(guest), AERO_EREFUSED);
+	fake_guest_interrupt(guest, QUEUE_ANSWER);
+	fake_guest_serve(guest);
+	assert_int_equal(reclaim(guest), AERO_OK);
+	fake_guest_serve(guest);
+	(void)fake_guest_suspend(guest);
+	assert_int_equal(reclaim(guest), AERO_EREFUSED);
+	aero_virtio_balloon_guest_resume(&guest->drv);
+	(void)fake_guest_stop(guest);
+	assert_int_equal(reclaim(guest), AERO_EREFUSED);
+	end_guest(guest);
+}
+
 static void test_configuration_of_two_moments_is_read_again(void **state)
 {
 	struct fake_guest *guest = start_guest(NULL, TELL | F(FREE_PAGE_HINT));
@@ -378,6 +417,7 @@ int main(void)
 		cmocka_unit_test(test_stop_tells_the_device_and_resets_it),
 		cmocka_unit_test(test_stop_waits_for_frames_that_are_isolated),
 		cmocka_unit_test(test_stop_and_suspend_of_a_frozen_balloon_end),
+		cmocka_unit_test(test_reclaim_is_refused_where_trying_again_is_of_no_use),
 		cmocka_unit_test(test_configuration_of_two_moments_is_read_again),
 		cmocka_unit_test(test_configuration_that_never_rests_is_read_a_few_times),
 		cmocka_unit_test(test_queue_interrupts_do_not_read_the_configuration),

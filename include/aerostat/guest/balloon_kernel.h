@@ -28,10 +28,12 @@ enum aero_reclaim {
  * @out_frames: How many came back now; with whole blocks it may be more. Written always.
  *
  * Shape:   the host is told. Inflation rests for the cool-down afterwards; call step() soon, whose
- *          answer says when it goes on.
+ *          answer says when it goes on. AERO_OK with no frames: they are on their way, and come
+ *          with a step() when the host has answered.
  * Owner:   the frames are the kernel's.
- * Errors:  AERO_EAGAIN: a step is at work, the protocol is not started, or all batches are in
- *          flight; nothing came. AERO_EREFUSED: the host let go of none.
+ * Errors:  AERO_EAGAIN: a step is at work, the protocol starts anew, or all batches are in flight;
+ *          nothing came, but may after a step. AERO_EREFUSED: the host let go of none, or will
+ *          not: the balloon is empty, frozen or stopped, or silent_ns passed without an answer.
  * Context: atomic, if the channel's bus is; may come from within port->alloc().
  * Source:  Linux's shrinkers and OOM notifiers of balloon drivers.
  */

@@ -98,11 +98,13 @@ void aero_virtio_balloon_guest_interrupt(struct aero_virtio_balloon_guest *drv, 
  *          pass of reports ends, all that it borrowed comes back with the next steps, and no other
  *          begins before balloon.cooldown_ns is over.
  *          With MUST_TELL_HOST those of the balloon come back when the device has answered: call
- *          step() soon.
+ *          step() soon. AERO_OK with no frames means that they are on their way.
  * Owner:   the frames that came are the kernel's.
- * Errors:  AERO_EAGAIN: a step is at work, or all requests are in flight; nothing came.
+ * Errors:  AERO_EAGAIN: a step is at work, the device is started anew, or all requests are in
+ *          flight; nothing came, but may after a step.
  *          AERO_ENOTSUP: DEFLATE_ON_OOM is not negotiated and nothing else was there.
- *          AERO_EREFUSED: it is, and the balloon has none that could go now.
+ *          AERO_EREFUSED: it is, and none can go: the balloon is empty, suspended or stopped, or
+ *          the device is silent.
  * Context: that of the transport; may come from within port->alloc().
  * Source:  VIRTIO 1.4, 5.5.6.1; Linux's OOM notifier and shrinker.
  */
