@@ -188,6 +188,15 @@ bool driver_unload(void)
 	return true;
 }
 
+/* Free blocks of this kernel that the device has, and gives back when it has answered. */
+static bool is_borrowed_from(void)
+{
+	struct aero_virtio_balloon_guest_report report;
+
+	aero_virtio_balloon_guest_report(&driver.guest, &report);
+	return report.held_frames;
+}
+
 uint64_t driver_reclaim(uint64_t frames)
 {
 	uint64_t before = memory.buddy.free_frames;
@@ -201,9 +210,9 @@ uint64_t driver_reclaim(uint64_t frames)
 		if (status == AERO_EAGAIN)
 			status = aero_virtio_balloon_guest_reclaim(&driver.guest, AERO_RECLAIM_OOM,
 								   frames, arch_now_ns(), &came);
-		if (status != AERO_OK && status != AERO_EAGAIN)
+		if (status != AERO_OK && status != AERO_EAGAIN && !is_borrowed_from())
 			return 0;
-		/* With MUST_TELL_HOST they come when the device has answered. */
+		/* With MUST_TELL_HOST they come when the device has answered, and reports too. */
 		if (memory.buddy.free_frames == before)
 			driver_step();
 	}
