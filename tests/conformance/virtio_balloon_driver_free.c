@@ -218,9 +218,9 @@ static void end_in_the_middle(struct play *play, uint32_t id, uint32_t end, uint
 }
 
 static void hints_with(const struct conformance_driver *driver, struct conformance_outcome *out,
-		       uint32_t size)
+		       uint32_t size, bool is_legacy)
 {
-	static const struct conformance_kernel kernel;
+	struct conformance_kernel kernel = { .is_legacy = is_legacy };
 	struct play *play = play_make(driver, out, &kernel, PLAY_MUST_TELL | PLAY_HINTS);
 
 	if (!play)
@@ -239,8 +239,8 @@ void play_hints(const struct conformance_driver *driver, struct conformance_outc
 {
 	static const uint32_t sizes[] = { 128, 4, 2, 1 };
 
-	for (unsigned int i = 0; i < 4 && !out->result; i++)
-		hints_with(driver, out, sizes[i]);
+	for (unsigned int i = 0; i < 8 && !out->result; i++)
+		hints_with(driver, out, sizes[i / 2], i & 1);
 }
 
 /* 8 ------------------------------------------------------------------------------------------- */
