@@ -16,9 +16,10 @@
 /* A buffer of the wire has 32 bits for its length. */
 #define ORDER_MAX 19u
 
-/* Places in the page of command ids, which are also the tokens of these buffers. */
-#define PLACE_ID 0u
-#define PLACE_STOP 1u
+/* Where a round is. In odd ones an id is due. */
+enum { IDLE, BEGINNING, RUNNING, ENDING };
+
+/* The tokens of both ids are their places in the page: of the round, of its end. */
 #define TOKEN_BLOCK 2u
 
 bool aero_vb_hint_prepare(struct aero_virtio_balloon_guest *drv)
@@ -34,7 +35,7 @@ bool aero_vb_hint_prepare(struct aero_virtio_balloon_guest *drv)
 void aero_vb_hint_reset(struct aero_virtio_balloon_guest *drv)
 {
 	drv->hint.is_returning = true;
-	drv->is_hinting = drv->is_hint_id_due = drv->is_hint_stop_due = false;
+	drv->hint_phase = IDLE;
 	drv->hint_ids_flying = 0;
 	drv->hint_id = drv->hint_wanted = AERO_VIRTIO_BALLOON_HINT_DONE;
 }
@@ -50,32 +51,31 @@ static void follow_id(struct aero_virtio_balloon_guest *drv)
 	drv->hint_id = wanted;
 	drv->hint_generation = drv->generation;
 	if (wanted >= AERO_VIRTIO_BALLOON_HINT_ROUND_MIN) {
-		drv->is_hinting = drv->is_hint_id_due = true;
-		drv->is_hint_stop_due = false;
+		drv->hint_phase = BEGINNING;
 		drv->counters.hint_rounds++;
 		return;
 	}
 	/* A round that never began needs no end. */
-	if (drv->is_hinting && !drv->is_hint_id_due)
-		drv->is_hint_stop_due = true;
-	drv->is_hinting = drv->is_hint_id_due = false;
+	drv->hint_phase = drv->hint_phase < RUNNING ? IDLE : ENDING;
 	if (wanted == AERO_VIRTIO_BALLOON_HINT_DONE)
 		drv->hint.is_returning = true;
 }
 
-/* False: the device has this place still, or the ring no room. */
-static bool give_id(struct aero_virtio_balloon_guest *drv, unsigned int place, uint32_t id)
+/* The id that is due. It waits while the device has its place still, or the ring no room. */
+static void give_id(struct aero_virtio_balloon_guest *drv)
 {
-	uint32_t *at = (uint32_t *)drv->side_page + AERO_VB_SIDE_IDS / sizeof(*at) + place;
+	bool is_end = drv->hint_phase == ENDING;
+	uint32_t *at = (uint32_t *)drv->side_page + AERO_VB_SIDE_IDS / sizeof(*at) + is_end;
 	struct aero_virtio_guest_buffer buffer = { aero_vb_gpa(drv, at), sizeof(*at), false };
+	uint32_t id = is_end ? AERO_VIRTIO_BALLOON_HINT_STOP : drv->hint_id;
 
-	if (drv->hint_ids_flying >> place & 1)
-		return false;
+	if (drv->hint_ids_flying & 1u << is_end)
+		return;
 	*at = aero_swap32(id, aero_vb_is_swapped(drv));
-	if (!aero_vb_give_one(drv, HINT, (uint16_t)place, &buffer))
-		return false;
-	drv->hint_ids_flying |= 1u << place;
-	return true;
+	if (!aero_vb_give_one(drv, HINT, is_end, &buffer))
+		return;
+	drv->hint_ids_flying |= 1u << is_end;
+	drv->hint_phase = is_end ? IDLE : RUNNING;
 }
 
 static void take_back(struct aero_virtio_balloon_guest *drv)
@@ -89,12 +89,6 @@ static void take_back(struct aero_virtio_balloon_guest *drv)
 }
 
 /* The round ends when there is no free block, or no memory to remember one. */
-static void end_round(struct aero_virtio_balloon_guest *drv)
-{
-	drv->is_hinting = false;
-	drv->is_hint_stop_due = true;
-}
-
 static void give_block(struct aero_virtio_balloon_guest *drv)
 {
 	const struct aero_port *port = drv->config.balloon.port;
@@ -103,7 +97,7 @@ static void give_block(struct aero_virtio_balloon_guest *drv)
 
 	if (!port->alloc(port->ctx, drv->hint.order, AERO_EFFORT_SPARE, &block, 1) ||
 	    !aero_vb_loan_add(drv, &drv->hint, &block, 1)) {
-		end_round(drv);
+		drv->hint_phase = ENDING;
 		return;
 	}
 	buffer.gpa = block << AERO_FRAME_SHIFT;
@@ -127,13 +121,9 @@ static void hint(struct aero_virtio_balloon_guest *drv)
 	unsigned int given;
 
 	take_back(drv);
-	if (drv->is_hint_stop_due)
-		drv->is_hint_stop_due = !give_id(drv, PLACE_STOP, AERO_VIRTIO_BALLOON_HINT_STOP);
-	if (drv->is_hint_id_due)
-		drv->is_hint_id_due = !give_id(drv, PLACE_ID, drv->hint_id);
-	for (given = 0;
-	     drv->is_hinting && !drv->is_hint_id_due && given < STEP_BLOCKS && has_room(drv);
-	     given++)
+	if (drv->hint_phase % 2)
+		give_id(drv);
+	for (given = 0; drv->hint_phase == RUNNING && given < STEP_BLOCKS && has_room(drv); given++)
 		give_block(drv);
 }
 
@@ -151,9 +141,9 @@ uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv)
 		hint(drv);
 	if (aero_vb_loan_go_on(drv, &drv->hint))
 		return drv->now_ns;
-	if (!drv->is_hinting && !drv->is_hint_stop_due)
+	if (drv->hint_phase == IDLE)
 		return AERO_NEVER;
-	if (was_returning || (has_room(drv) && drv->is_hinting && !drv->is_hint_id_due))
+	if (was_returning || (drv->hint_phase == RUNNING && has_room(drv)))
 		return drv->now_ns;
 	return aero_virtio_guest_queue_interrupt_after(queue, (queue->in_flight + 1) / 2)
 		       ? drv->now_ns

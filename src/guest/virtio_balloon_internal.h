@@ -193,7 +193,11 @@ void aero_vb_report_yield(struct aero_virtio_balloon_guest *drv, uint64_t due_ns
 uint32_t aero_vb_report_capacity(const struct aero_virtio_balloon_guest *drv);
 
 /* Frames that are out for reports. */
-uint64_t aero_vb_report_frames(const struct aero_virtio_balloon_guest *drv);
+static inline uint64_t aero_vb_report_frames(const struct aero_virtio_balloon_guest *drv)
+{
+	return aero_vb_loan_frames(&drv->report) + drv->report_frames;
+}
+
 bool aero_vb_report_choose(struct aero_virtio_balloon_guest *drv);
 
 #endif

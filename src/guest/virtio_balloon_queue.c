@@ -4,26 +4,25 @@
 
 /* A ring of this size, with our own record of it, is a page. */
 #define PAGE_ENTRIES 64u
-#define PAGE_DRIVER 1024u
-#define PAGE_DEVICE 1536u
-#define PAGE_SLOTS 2176u
 
-_Static_assert(AERO_VIRTIO_SPLIT_DESC_BYTES(PAGE_ENTRIES) <= PAGE_DRIVER, "desc");
-_Static_assert(PAGE_DRIVER + AERO_VIRTIO_SPLIT_AVAIL_BYTES(PAGE_ENTRIES) <= PAGE_DEVICE, "avail");
-_Static_assert(PAGE_DEVICE + AERO_VIRTIO_SPLIT_USED_BYTES(PAGE_ENTRIES) <= PAGE_SLOTS, "used");
-_Static_assert(PAGE_SLOTS + PAGE_ENTRIES * sizeof(struct aero_virtio_guest_slot) <=
+_Static_assert(AERO_VIRTIO_SPLIT_DESC_BYTES(PAGE_ENTRIES) +
+			       AERO_VIRTIO_SPLIT_AVAIL_BYTES(PAGE_ENTRIES) +
+			       AERO_VIRTIO_SPLIT_USED_BYTES(PAGE_ENTRIES) +
+			       PAGE_ENTRIES * sizeof(struct aero_virtio_guest_slot) +
+			       2 * AERO_VIRTIO_SPLIT_USED_ALIGN <=
 		       AERO_FRAME_BYTES,
-	       "slots");
+	       "ring");
+
+/* The feature that brings a queue, of those that are not always there. */
+#define BIT_OF(role) (2 * (role)-3)
+
+_Static_assert(BIT_OF(STATS) == AERO_VIRTIO_BALLOON_F_STATS_VQ, "bit");
+_Static_assert(BIT_OF(HINT) == AERO_VIRTIO_BALLOON_F_FREE_PAGE_HINT, "bit");
+_Static_assert(BIT_OF(REPORTING) == AERO_VIRTIO_BALLOON_F_PAGE_REPORTING, "bit");
 
 bool aero_vb_has_role(uint64_t features, unsigned int role)
 {
-	static const uint8_t bits[AERO_VIRTIO_BALLOON_GUEST_QUEUES] = {
-		[STATS] = AERO_VIRTIO_BALLOON_F_STATS_VQ,
-		[HINT] = AERO_VIRTIO_BALLOON_F_FREE_PAGE_HINT,
-		[REPORTING] = AERO_VIRTIO_BALLOON_F_PAGE_REPORTING,
-	};
-
-	return role <= DEFLATE || features >> bits[role] & 1;
+	return role <= DEFLATE || features >> BIT_OF(role) & 1;
 }
 
 static uint32_t size_of(const struct aero_virtio_balloon_guest *drv, unsigned int index)
@@ -110,18 +109,20 @@ struct layout {
 	size_t bytes;
 };
 
-/* A modern device: all in one page. A legacy one: as it knows it, our own record behind it. */
-static struct layout lay_out(const struct aero_virtio_balloon_guest *drv, size_t size)
+/* A legacy device knows where the parts are; our own record lies behind them. bytes 0: a page. */
+static struct layout lay_out(const struct aero_virtio_transport *transport, size_t size)
 {
-	struct layout layout = { PAGE_DRIVER, PAGE_DEVICE, PAGE_SLOTS, 0 };
-	size_t rest = drv->config.transport->ring_align - 1;
+	size_t rest = AERO_VIRTIO_SPLIT_USED_ALIGN - 1;
+	struct layout layout;
 
-	if (!drv->config.transport->is_legacy)
-		return layout;
+	if (transport->is_legacy)
+		rest = transport->ring_align - 1;
 	layout.driver = AERO_VIRTIO_SPLIT_DESC_BYTES(size);
 	layout.device = (layout.driver + AERO_VIRTIO_SPLIT_AVAIL_BYTES(size) + rest) & ~rest;
 	layout.slots = (layout.device + AERO_VIRTIO_SPLIT_USED_BYTES(size) + rest) & ~rest;
 	layout.bytes = layout.slots + size * sizeof(struct aero_virtio_guest_slot);
+	if (!transport->is_legacy)
+		layout.bytes = 0;
 	return layout;
 }
 
@@ -170,7 +171,7 @@ enum aero_status aero_vb_start_queue(struct aero_virtio_balloon_guest *drv,
 	config.size = ring.size = choose_size(drv, size_of(drv, index), wanted);
 	if (!config.size)
 		return AERO_ENOENT;
-	layout = lay_out(drv, config.size);
+	layout = lay_out(transport, config.size);
 	if (!get_ring(drv, queue, layout.bytes))
 		return AERO_ENOMEM;
 	at = queue->ring;

@@ -46,6 +46,7 @@ static void answer(struct aero_virtio_balloon_guest *drv, bool is_reported)
 	unsigned int count = drv->report_count;
 
 	drv->report_count = 0;
+	drv->report_frames = 0;
 	drv->report_silent_ns = 0;
 	drv->balloon.is_silent_beside = false;
 	if (drv->is_report_pushed) {
@@ -88,6 +89,7 @@ static enum aero_status send(struct aero_virtio_balloon_guest *drv, uint32_t cou
 	if (status)
 		return status;
 	drv->report_count = count;
+	drv->report_frames = frames;
 	drv->is_report_pushed = is_pushed;
 	aero_vb_kick(drv, REPORTING);
 	drv->counters.reports++;
@@ -184,16 +186,6 @@ bool aero_vb_report_make_way(struct aero_virtio_balloon_guest *drv)
 	return aero_frame_set_is_empty(&drv->report.held);
 }
 
-uint64_t aero_vb_report_frames(const struct aero_virtio_balloon_guest *drv)
-{
-	uint64_t frames = aero_vb_loan_frames(&drv->report);
-	unsigned int i;
-
-	for (i = 0; i < drv->report_count; i++)
-		frames += drv->report_range[i].count;
-	return frames;
-}
-
 /*
  * When a report that is with the device is looked at again. One that is not answered in time ends
  * the pass; what the device has may not be used, it may throw it away at any time.
@@ -222,7 +214,7 @@ uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv)
 	uint16_t token;
 
 	if (drv->queue[REPORTING].is_there) {
-		if (aero_vb_take(drv, REPORTING, &token) && drv->report_count)
+		if (aero_vb_take(drv, REPORTING, &token))
 			answer(drv, true);
 		pull(drv);
 		if (drv->report_count)

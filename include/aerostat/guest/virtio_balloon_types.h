@@ -52,9 +52,9 @@ struct aero_virtio_balloon_reporting {
 
 /* Zeroed members mean the default that is named. */
 struct aero_virtio_balloon_guest_config {
+	const struct aero_virtio_transport *transport; /* outlives the driver */
 	/* port is required; channel, channel_ctx are filled in by the driver. */
 	struct aero_balloon_config balloon;
-	const struct aero_virtio_transport *transport; /* outlives the driver */
 	/* Needed with legacy transports; else a ring is a page of the port. */
 	const struct aero_virtio_memory *memory;
 	uint64_t declined;	 /* feature bits 0 to 63 that the driver is not to accept */
@@ -171,9 +171,7 @@ struct aero_virtio_balloon_guest {
 	bool is_leaving; /* the target is 0, whatever the device says */
 	bool is_suspended;
 	bool is_actual_known; /* by the device */
-	bool is_hinting;
-	bool is_hint_id_due;
-	bool is_hint_stop_due;
+	uint8_t hint_phase;   /* of the round */
 	bool is_report_pushed;
 	bool is_report_passing;
 
@@ -191,17 +189,18 @@ struct aero_virtio_balloon_guest {
 	void *side_page; /* those, and statistics */
 	uint32_t hint_wanted;
 	uint32_t hint_id;
-	uint32_t generation;	  /* of the configuration, as last read */
-	uint32_t hint_generation; /* when that id was read */
 	uint32_t hint_ids_flying;
 
 	/* Reports. */
 	uint32_t report_count; /* of report_range: with the device */
 	uint64_t report_due_ns;
-	uint64_t report_silent_ns; /* the one in flight should be answered; 0: not begun */
-	uint64_t report_left;	   /* frames of this pass's budget */
+	uint64_t report_left; /* frames of this pass's budget */
 
 	struct aero_virtio_balloon_guest_config config;
+	uint64_t report_frames;	   /* with the device */
+	uint64_t report_silent_ns; /* the one in flight should be answered; 0: not begun */
+	uint32_t generation;	   /* of the configuration, as last read */
+	uint32_t hint_generation;  /* when the id of the round was read */
 	struct aero_virtio_balloon_guest_loan hint;
 	struct aero_virtio_balloon_guest_loan report;
 	uint32_t stats_known;
