@@ -322,7 +322,7 @@ static uint64_t wait(struct aero_balloon *balloon)
 }
 
 /* When a round is to begin by itself. */
-static uint64_t idle_due(const struct aero_balloon *balloon)
+static aero_noinline uint64_t idle_due(const struct aero_balloon *balloon)
 {
 	uint64_t due = balloon->poll_due_ns;
 
@@ -358,10 +358,13 @@ static uint64_t start(struct aero_balloon *balloon)
 	if (status || balloon->is_reset_required) {
 		balloon->is_reset_required = true;
 		balloon->is_disarmed = false;
-		balloon->stall = status == AERO_EREFUSED    ? AERO_STALL_UNSUPPORTED
-				 : status == AERO_ENOMEM    ? AERO_STALL_NO_MEMORY
-				 : status == AERO_ETIMEDOUT ? AERO_STALL_SILENT
-							    : AERO_STALL_RESET;
+		balloon->stall =
+			status == AERO_EREFUSED	   ? AERO_STALL_UNSUPPORTED
+			: status == AERO_ENOMEM	   ? AERO_STALL_NO_MEMORY
+			: status == AERO_ETIMEDOUT ? AERO_STALL_SILENT
+			: status == AERO_EIO || status == AERO_EINVAL || status == AERO_EGONE
+				? AERO_STALL_REFUSED
+				: AERO_STALL_RESET;
 		return balloon->retry_ns;
 	}
 	balloon->pages.is_managed_kept = limits->is_managed_kept;

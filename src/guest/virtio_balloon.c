@@ -8,12 +8,38 @@
 #define ACTUAL_NS 1000000000ull
 #define REPORT_DELAY_NS 2000000000ull
 
-void aero_vb_log(struct aero_virtio_balloon_guest *drv, enum aero_log_level level, const char *text)
+/* Copies the word of this number, and answers where it ends. */
+static char *put_word(char *to, unsigned int number)
+{
+	/* By enum aero_vb_word. */
+	static const char words[] =
+		"inflate\0deflate\0stats\0hints\0reports\0device\0virtio balloon, \0gone\0"
+		"no reset\0no VERSION_1\0features refused\0no queue\0queue refused\0"
+		"ring out of reach\0used index\0used id\0used twice\0used length";
+	const char *from = words;
+
+	while (number)
+		number -= !*from++;
+	while ((*to = *from++))
+		to++;
+	return to;
+}
+
+enum aero_status aero_vb_complain(struct aero_virtio_balloon_guest *drv, unsigned int words,
+				  enum aero_status status)
 {
 	const struct aero_port *port = drv->config.balloon.port;
+	char line[64], *at;
 
-	if (port->log)
-		port->log(port->ctx, level, text);
+	if (port->log && !(drv->said >> words % 32 & 1)) {
+		drv->said |= 1u << words % 32;
+		at = put_word(put_word(line, AERO_VB_PREFIX), words / 32);
+		*at++ = ':';
+		*at++ = ' ';
+		put_word(at, words % 32);
+		port->log(port->ctx, AERO_LOG_ERROR, line);
+	}
+	return status;
 }
 
 aero_gpa aero_vb_gpa(const struct aero_virtio_balloon_guest *drv, void *bytes)
@@ -66,8 +92,9 @@ bool aero_vb_take(struct aero_virtio_balloon_guest *drv, unsigned int role, uint
 	status = aero_virtio_guest_queue_take(&drv->queue[role].queue, &used);
 	if (status == AERO_EPROTO && !drv->balloon.is_reset_required) {
 		drv->counters.broken_queues++;
-		aero_vb_log(drv, AERO_LOG_ERROR,
-			    "virtio balloon: the device returned what it was not given");
+		aero_vb_complain(drv,
+				 AERO_VB_SAY(role, AERO_VB_BROKEN) + drv->queue[role].queue.fault,
+				 status);
 		aero_balloon_require_reset(&drv->balloon);
 		aero_balloon_notify(&drv->balloon);
 	}

@@ -38,8 +38,28 @@ static inline bool aero_vb_is_swapped(const struct aero_virtio_balloon_guest *dr
 /* The device's address of bytes in a page of the port. */
 aero_gpa aero_vb_gpa(const struct aero_virtio_balloon_guest *drv, void *bytes);
 
-void aero_vb_log(struct aero_virtio_balloon_guest *drv, enum aero_log_level level,
-		 const char *text);
+/* What a line for people consists of: of whom, and what is wrong. The roles come first. */
+enum aero_vb_word {
+	AERO_VB_DEVICE = AERO_VIRTIO_BALLOON_GUEST_QUEUES,
+	AERO_VB_PREFIX,
+	AERO_VB_GONE,
+	AERO_VB_NO_RESET,
+	AERO_VB_NO_VERSION_1,
+	AERO_VB_FEATURES_REFUSED,
+	AERO_VB_NO_QUEUE,
+	AERO_VB_QUEUE_REFUSED,
+	AERO_VB_RING_FAR,
+	AERO_VB_BROKEN = AERO_VB_RING_FAR, /* and the queue's fault */
+};
+
+#define AERO_VB_SAY(who, what) ((who)*32u + (what))
+
+/*
+ * Says what is wrong, AERO_VB_SAY(role or AERO_VB_DEVICE, what), once for each kind of it: it is
+ * tried again. Answers status.
+ */
+enum aero_status aero_vb_complain(struct aero_virtio_balloon_guest *drv, unsigned int words,
+				  enum aero_status status);
 
 /* The page that statistics and command ids share; false: there is no memory for it. */
 bool aero_vb_get_side_page(struct aero_virtio_balloon_guest *drv);

@@ -398,8 +398,9 @@ enum aero_status aero_virtio_balloon_guest_validate(const struct aero_virtio_bal
 {
 	unsigned int role;
 
-	if (aero_balloon_validate(&drv->balloon) || !is_lane_sane(drv, INFLATE) || !is_lane_sane(drv, DEFLATE) ||
-	    aero_frame_set_validate(&drv->hint.held) || aero_frame_set_validate(&drv->report.held))
+	if (aero_balloon_validate(&drv->balloon) || !is_lane_sane(drv, INFLATE) ||
+	    !is_lane_sane(drv, DEFLATE) || aero_frame_set_validate(&drv->hint.held) ||
+	    aero_frame_set_validate(&drv->report.held))
 		return AERO_EBUG;
 	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++)
 		if (drv->queue[role].is_there &&

@@ -28,6 +28,12 @@ static void set_status(struct aero_virtio_balloon_guest *drv, uint8_t bits)
 	transport->set_status(transport->ctx, drv->status);
 }
 
+static enum aero_status complain(struct aero_virtio_balloon_guest *drv, unsigned int what,
+				 enum aero_status status)
+{
+	return aero_vb_complain(drv, AERO_VB_SAY(AERO_VB_DEVICE, what), status);
+}
+
 static enum aero_status reset(struct aero_virtio_balloon_guest *drv)
 {
 	const struct aero_virtio_transport *transport = drv->config.transport;
@@ -42,9 +48,9 @@ static enum aero_status reset(struct aero_virtio_balloon_guest *drv)
 		if (!status)
 			return AERO_OK;
 		if (status == STATUS_GONE)
-			return AERO_EGONE;
+			return complain(drv, AERO_VB_GONE, AERO_EGONE);
 	}
-	return AERO_ETIMEDOUT;
+	return complain(drv, AERO_VB_NO_RESET, AERO_ETIMEDOUT);
 }
 
 /* Of what is offered, what this kernel can honour. */
@@ -77,14 +83,14 @@ static enum aero_status negotiate(struct aero_virtio_balloon_guest *drv, uint64_
 	*out_offered = transport->features(transport->ctx);
 	drv->features = choose_features(drv, *out_offered);
 	if (!transport->is_legacy && !aero_vb_has(drv, TRANSPORT(VERSION_1)))
-		return AERO_EREFUSED;
+		return complain(drv, AERO_VB_NO_VERSION_1, AERO_EREFUSED);
 	transport->accept(transport->ctx, drv->features);
 	if (transport->is_legacy)
 		return AERO_OK;
 	set_status(drv, AERO_VIRTIO_STATUS_FEATURES_OK);
-	if (!(transport->status(transport->ctx) & AERO_VIRTIO_STATUS_FEATURES_OK))
-		return AERO_EREFUSED;
-	return AERO_OK;
+	if (transport->status(transport->ctx) & AERO_VIRTIO_STATUS_FEATURES_OK)
+		return AERO_OK;
+	return complain(drv, AERO_VB_FEATURES_REFUSED, AERO_EREFUSED);
 }
 
 static uint32_t power_of_two(uint32_t least)
@@ -94,6 +100,23 @@ static uint32_t power_of_two(uint32_t least)
 	while (size < least)
 		size *= 2;
 	return size;
+}
+
+/* A queue that does not start: AERO_OK where the balloon goes without. */
+static enum aero_status say_why(struct aero_virtio_balloon_guest *drv, unsigned int role,
+				enum aero_status status)
+{
+	unsigned int what = AERO_VB_QUEUE_REFUSED;
+
+	if (status == AERO_ENOMEM)
+		return status;
+	if (status == AERO_EINVAL)
+		what = AERO_VB_RING_FAR;
+	if (status == AERO_ENOENT) {
+		what = AERO_VB_NO_QUEUE;
+		status = role > DEFLATE ? AERO_OK : AERO_EREFUSED;
+	}
+	return aero_vb_complain(drv, AERO_VB_SAY(role, what), status);
 }
 
 static enum aero_status start_queues(struct aero_virtio_balloon_guest *drv, uint64_t offered)
@@ -113,11 +136,10 @@ static enum aero_status start_queues(struct aero_virtio_balloon_guest *drv, uint
 		if (!aero_vb_has_role(drv->features, role))
 			continue;
 		status = aero_vb_start_queue(drv, &drv->queue[role], index[role], wanted[role]);
-		if (role > DEFLATE && status == AERO_ENOENT)
-			aero_vb_log(drv, AERO_LOG_WARNING,
-				    "virtio balloon: the device offers a queue that it has not");
-		else if (status)
-			return status == AERO_ENOENT ? AERO_EREFUSED : status;
+		if (status)
+			status = say_why(drv, role, status);
+		if (status)
+			return status;
 		/* Answers to frames are asked for when there is nothing else to do. */
 		if (role <= DEFLATE)
 			aero_virtio_guest_queue_interrupt_after(&drv->queue[role].queue, 0);
@@ -204,8 +226,7 @@ void aero_vb_disarm(void *ctx)
 	uint16_t token;
 
 	/* One that does not let go is waited for no longer. */
-	if (reset(drv) == AERO_ETIMEDOUT)
-		aero_vb_log(drv, AERO_LOG_ERROR, "virtio balloon: the device does not reset");
+	reset(drv);
 	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++) {
 		struct aero_virtio_balloon_guest_queue *queue = &drv->queue[role];
 

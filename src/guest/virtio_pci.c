@@ -63,7 +63,8 @@ void aero_virtio_pci_put32(const struct aero_virtio_pci *pci, uint32_t offset, u
 }
 
 /* Whether the device took a number. */
-static bool put_checked(const struct aero_virtio_pci *pci, uint32_t offset, uint32_t value)
+static aero_noinline bool put_checked(const struct aero_virtio_pci *pci, uint32_t offset,
+				      uint32_t value)
 {
 	aero_virtio_pci_put16(pci, offset, value);
 	return aero_virtio_pci_get16(pci, offset) == value;
@@ -254,7 +255,7 @@ static uint32_t half_at(uint32_t word, uint32_t offset)
 }
 
 /* Takes a capability with this head at offset at, unless it is of no use or there was a better. */
-static void take_capability(struct aero_virtio_pci *pci, uint32_t at, uint32_t head)
+static aero_noinline void take_capability(struct aero_virtio_pci *pci, uint32_t at, uint32_t head)
 {
 	const struct aero_pci_function *function = pci->config.function;
 	uint32_t type = byte_at(head, CAP(TYPE));

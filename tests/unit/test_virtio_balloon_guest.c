@@ -77,6 +77,14 @@ static void test_start_accepts_what_kernel_and_device_have(void **state)
 		}
 }
 
+/* Said once, however often it is tried. */
+static void expect_said(struct fake_guest *guest, const char *line)
+{
+	fake_guest_wait(guest, 3 * SECOND);
+	assert_int_equal(guest->sim.counters.logs[AERO_LOG_ERROR], 1);
+	assert_string_equal(guest->sim.last_log, line);
+}
+
 static void test_start_without_version_1_on_a_modern_transport_is_unsupported(void **state)
 {
 	struct fake_guest *guest = new_guest(NULL);
@@ -87,6 +95,7 @@ static void test_start_without_version_1_on_a_modern_transport_is_unsupported(vo
 	assert_int_equal(fake_guest_stall(guest), AERO_STALL_UNSUPPORTED);
 	assert_int_equal(guest->due, guest->now + SECOND);
 	assert_int_equal(guest->fake.accepted, 0);
+	expect_said(guest, "virtio balloon, device: no VERSION_1");
 	/* Whoever put it there may do better. */
 	guest->fake.offered |= T(VERSION_1);
 	fake_guest_wait(guest, SECOND);
@@ -114,6 +123,7 @@ static void test_start_with_features_refused_fails_and_is_tried_again(void **sta
 	assert_int_equal(guest->record.count[SIM_VIRTIO_QUEUE_START], 0);
 	fake_guest_wait(guest, 5 * SECOND);
 	assert_in_range(guest->fake.resets, 6, 18);
+	expect_said(guest, "virtio balloon, device: features refused");
 	guest->fake.is_refusing = false;
 	fake_guest_wait(guest, SECOND);
 	assert_true(guest->drv.is_live);
@@ -128,7 +138,8 @@ static void test_start_of_a_device_that_is_gone_waits_for_it(void **state)
 	guest->fake.is_gone = true;
 	fake_guest_wait(guest, 10 * SECOND);
 	assert_false(guest->drv.is_live);
-	assert_int_equal(fake_guest_stall(guest), AERO_STALL_RESET);
+	assert_int_equal(fake_guest_stall(guest), AERO_STALL_REFUSED);
+	expect_said(guest, "virtio balloon, device: gone");
 	assert_int_equal(sim_port_lent_frames(&guest->sim), 0);
 	guest->fake.is_gone = false;
 	fake_guest_wait(guest, SECOND);
@@ -148,6 +159,7 @@ static void test_start_with_a_reset_that_never_ends_is_silent_in_bounded_time(vo
 	assert_in_range(guest->record.count[SIM_VIRTIO_STATUS], 100, 10000);
 	fake_guest_wait(guest, 3 * SECOND);
 	assert_int_equal(fake_guest_stall(guest), AERO_STALL_SILENT);
+	expect_said(guest, "virtio balloon, device: no reset");
 	/* Slow is not dead. */
 	guest->fake.slow_resets = 50;
 	fake_guest_wait(guest, SECOND);
@@ -166,10 +178,33 @@ static void test_start_with_a_queue_that_is_not_taken_is_tried_again(void **stat
 	guest->fake.is_closed = true;
 	fake_guest_wait(guest, 2 * SECOND);
 	assert_false(guest->drv.is_live);
+	assert_int_equal(fake_guest_stall(guest), AERO_STALL_REFUSED);
+	expect_said(guest, "virtio balloon, inflate: queue refused");
 	guest->fake.is_closed = false;
 	fake_guest_wait(guest, SECOND);
 	fake_guest_target(guest, 5);
 	assert_int_equal(fake_guest_frames(guest), 5);
+	end_guest(guest);
+}
+
+static enum aero_status start_no_queue(void *ctx, unsigned int index,
+				       const struct aero_virtio_ring *ring)
+{
+	(void)ctx;
+	(void)index;
+	(void)ring;
+	return AERO_EINVAL;
+}
+
+static void test_start_with_a_ring_that_the_transport_cannot_say_is_tried_again(void **state)
+{
+	struct fake_guest *guest = new_guest(NULL);
+
+	(void)state;
+	guest->record.transport.queue_start = start_no_queue;
+	fake_guest_settle(guest);
+	assert_int_equal(fake_guest_stall(guest), AERO_STALL_REFUSED);
+	expect_said(guest, "virtio balloon, inflate: ring out of reach");
 	end_guest(guest);
 }
 
@@ -223,6 +258,8 @@ static void test_start_without_a_queue_for_frames_is_unsupported(void **state)
 		guest->fake.queue_size[index] = 0;
 		fake_guest_settle(guest);
 		assert_int_equal(fake_guest_stall(guest), AERO_STALL_UNSUPPORTED);
+		expect_said(guest, index ? "virtio balloon, deflate: no queue"
+					 : "virtio balloon, inflate: no queue");
 		end_guest(guest);
 	}
 }
@@ -243,7 +280,7 @@ static void test_start_with_a_feature_without_its_queue_goes_without(void **stat
 	for (unsigned int i = 2; i < 5; i++)
 		assert_int_equal(report.queue_index[i], 0xff);
 	assert_int_equal(fake_guest_frames(guest), 1000);
-	assert_true(guest->sim.counters.logs[AERO_LOG_WARNING] > 0);
+	expect_said(guest, "virtio balloon, stats: no queue");
 	fake_guest_wait(guest, 10 * SECOND);
 	assert_int_equal(report_of(guest).counters.reports, 0);
 	end_guest(guest);
@@ -345,6 +382,8 @@ int main(void)
 		cmocka_unit_test(test_start_of_a_device_that_is_gone_waits_for_it),
 		cmocka_unit_test(test_start_with_a_reset_that_never_ends_is_silent_in_bounded_time),
 		cmocka_unit_test(test_start_with_a_queue_that_is_not_taken_is_tried_again),
+		cmocka_unit_test(
+			test_start_with_a_ring_that_the_transport_cannot_say_is_tried_again),
 		cmocka_unit_test(test_start_with_queues_of_any_size),
 		cmocka_unit_test(test_start_without_a_queue_for_frames_is_unsupported),
 		cmocka_unit_test(test_start_with_a_feature_without_its_queue_goes_without),

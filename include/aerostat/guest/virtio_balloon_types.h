@@ -194,9 +194,9 @@ struct aero_virtio_balloon_guest {
 	/* Reports. */
 	uint32_t report_count; /* of report_range: with the device */
 	uint64_t report_due_ns;
-	uint64_t report_left; /* frames of this pass's budget */
 
 	struct aero_virtio_balloon_guest_config config;
+	uint64_t report_left;	   /* frames of this pass's budget */
 	uint64_t report_frames;	   /* with the device */
 	uint64_t report_silent_ns; /* the one in flight should be answered; 0: not begun */
 	uint32_t generation;	   /* of the configuration, as last read */
@@ -204,6 +204,7 @@ struct aero_virtio_balloon_guest {
 	struct aero_virtio_balloon_guest_loan hint;
 	struct aero_virtio_balloon_guest_loan report;
 	uint32_t stats_known;
+	uint32_t said; /* kinds of complaints that the log has */
 	uint8_t done[AERO_BALLOON_BATCHES_MAX]; /* batches that are answered */
 	struct aero_virtio_balloon_guest_counters counters;
 	struct aero_virtio_balloon_guest_queue queue[AERO_VIRTIO_BALLOON_GUEST_QUEUES];

@@ -63,7 +63,7 @@ struct aero_virtio_pci_window {
 
 /* Private but for transport; public so that it can be embedded. */
 struct aero_virtio_pci {
-	struct aero_virtio_transport transport;
+	/* What is used most lies first: code that reaches it is shorter. */
 	struct aero_virtio_pci_config config;
 	/* By type of capability, AERO_VIRTIO_PCI_CAP_COMMON to _DEVICE; legacy: in BAR 0. */
 	struct aero_virtio_pci_window window[AERO_VIRTIO_PCI_CAP_DEVICE + 1];
@@ -72,6 +72,7 @@ struct aero_virtio_pci {
 	uint32_t notify_offset[AERO_VIRTIO_PCI_QUEUES]; /* in the BAR; of started queues */
 	bool is_msix;	       /* legacy: the layout of BAR 0 depends on it */
 	bool is_config_vector; /* told to the device since its reset */
+	struct aero_virtio_transport transport;
 };
 
 /**
