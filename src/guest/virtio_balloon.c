@@ -208,7 +208,7 @@ void aero_virtio_balloon_guest_fini(struct aero_virtio_balloon_guest *drv)
 
 static uint64_t step_side(struct aero_virtio_balloon_guest *drv)
 {
-	bool is_more = drv->is_live && aero_vb_stats_step(drv);
+	bool is_more = aero_vb_stats_step(drv);
 	uint64_t hint = aero_vb_hint_step(drv), report = aero_vb_report_step(drv);
 
 	if (is_more)
@@ -298,7 +298,7 @@ enum aero_status aero_virtio_balloon_guest_reclaim(struct aero_virtio_balloon_gu
 	if (!aero_balloon_enter(balloon))
 		return AERO_EAGAIN;
 	drv->now_ns = now_ns;
-	aero_vb_report_yield(drv, aero_balloon_later(now_ns, balloon->config.cooldown_ns));
+	aero_vb_report_yield(drv, balloon->config.cooldown_ns);
 	freed = reclaim_loans(drv, frames);
 	if (freed < frames && aero_vb_has(drv, FEATURE(DEFLATE_ON_OOM)))
 		status = aero_balloon_reclaim_inside(balloon, kind, frames - freed, now_ns,

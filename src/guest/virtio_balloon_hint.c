@@ -127,25 +127,31 @@ static void hint(struct aero_virtio_balloon_guest *drv)
 		give_block(drv);
 }
 
-uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv)
+/* When the queue is to be looked at again. */
+static uint64_t next(struct aero_virtio_balloon_guest *drv)
 {
 	struct aero_virtio_guest_queue *queue = &drv->queue[HINT].queue;
-	bool was_returning;
 
-	if (!drv->queue[HINT].is_there)
-		return aero_vb_loan_go_on(drv, &drv->hint) ? drv->now_ns : AERO_NEVER;
-	follow_id(drv);
-	/* What is hinted now would be taken back at once. */
-	was_returning = drv->hint.is_returning;
-	if (!was_returning)
-		hint(drv);
-	if (aero_vb_loan_go_on(drv, &drv->hint))
-		return drv->now_ns;
 	if (drv->hint_phase == IDLE)
 		return AERO_NEVER;
-	if (was_returning || (drv->hint_phase == RUNNING && has_room(drv)))
+	if ((drv->hint_phase == RUNNING && has_room(drv)) ||
+	    aero_virtio_guest_queue_interrupt_after(queue, (queue->in_flight + 1) / 2))
 		return drv->now_ns;
-	return aero_virtio_guest_queue_interrupt_after(queue, (queue->in_flight + 1) / 2)
-		       ? drv->now_ns
-		       : AERO_NEVER;
+	return AERO_NEVER;
+}
+
+uint64_t aero_vb_hint_step(struct aero_virtio_balloon_guest *drv)
+{
+	uint64_t due = AERO_NEVER;
+
+	if (drv->queue[HINT].is_there) {
+		follow_id(drv);
+		/* What is hinted now would be taken back at once. */
+		due = drv->now_ns;
+		if (!drv->hint.is_returning) {
+			hint(drv);
+			due = next(drv);
+		}
+	}
+	return aero_vb_loan_go_on(drv, &drv->hint) ? drv->now_ns : due;
 }

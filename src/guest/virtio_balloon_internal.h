@@ -206,8 +206,8 @@ void aero_vb_report_reset(struct aero_virtio_balloon_guest *drv);
 /* Ends a pass, because the balloon needs memory; false: not all of it is back. */
 bool aero_vb_report_make_way(struct aero_virtio_balloon_guest *drv);
 
-/* Ends a pass as well, and begins no other before this time: the kernel is short of memory. */
-void aero_vb_report_yield(struct aero_virtio_balloon_guest *drv, uint64_t due_ns);
+/* Ends a pass as well, and begins no other so soon: the kernel is short of memory. */
+void aero_vb_report_yield(struct aero_virtio_balloon_guest *drv, uint64_t delay_ns);
 
 /* Ranges in one report: a ring entry each. 0: there is no queue. */
 uint32_t aero_vb_report_capacity(const struct aero_virtio_balloon_guest *drv);

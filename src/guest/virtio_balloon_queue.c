@@ -64,18 +64,17 @@ static bool is_complete(const struct aero_virtio_balloon_guest *drv, uint64_t fe
 void aero_vb_number_queues(struct aero_virtio_balloon_guest *drv, uint64_t offered,
 			   uint8_t index[AERO_VIRTIO_BALLOON_GUEST_QUEUES])
 {
+	enum aero_virtio_balloon_numbering numbering = drv->config.numbering;
+	uint64_t features = numbering ? drv->features : offered;
 	unsigned int i;
 
-	drv->is_compact = drv->config.numbering == AERO_VIRTIO_BALLOON_NUMBERING_COMPACT;
-	number(!drv->is_compact, drv->features, index);
-	if (drv->config.numbering != AERO_VIRTIO_BALLOON_NUMBERING_AUTO)
-		return;
 	for (i = 0; i < 4; i++) {
-		uint64_t features = i < 2 ? offered : drv->features;
-
-		drv->is_compact = i % 2;
+		if (i == 2)
+			features = drv->features;
+		drv->is_compact =
+			numbering ? numbering == AERO_VIRTIO_BALLOON_NUMBERING_COMPACT : i % 2;
 		number(!drv->is_compact, features, index);
-		if (is_complete(drv, features, index))
+		if (numbering || is_complete(drv, features, index))
 			return;
 	}
 }

@@ -24,8 +24,10 @@ bool aero_vb_report_choose(struct aero_virtio_balloon_guest *drv)
 	return drv->report.order <= ORDER_MAX;
 }
 
-void aero_vb_report_yield(struct aero_virtio_balloon_guest *drv, uint64_t due_ns)
+void aero_vb_report_yield(struct aero_virtio_balloon_guest *drv, uint64_t delay_ns)
 {
+	uint64_t due_ns = aero_balloon_later(drv->now_ns, delay_ns);
+
 	drv->is_report_passing = false;
 	drv->report.is_returning = true;
 	if (due_ns > drv->report_due_ns)
@@ -35,7 +37,7 @@ void aero_vb_report_yield(struct aero_virtio_balloon_guest *drv, uint64_t due_ns
 /* All that the pass has goes back, what the device still has when that is answered. */
 static void end_pass(struct aero_virtio_balloon_guest *drv)
 {
-	aero_vb_report_yield(drv, aero_balloon_later(drv->now_ns, drv->config.reporting.delay_ns));
+	aero_vb_report_yield(drv, drv->config.reporting.delay_ns);
 }
 
 /* What the device had is answered, one way or the other. */
@@ -192,20 +194,17 @@ bool aero_vb_report_make_way(struct aero_virtio_balloon_guest *drv)
  */
 static uint64_t await(struct aero_virtio_balloon_guest *drv)
 {
-	uint64_t now_ns = drv->now_ns;
-	uint64_t later_ns = aero_balloon_later(now_ns, drv->balloon.config.silent_ns);
-
 	if (aero_virtio_guest_queue_interrupt_after(&drv->queue[REPORTING].queue, 1))
-		return now_ns;
-	if (!drv->report_silent_ns)
-		drv->report_silent_ns = later_ns;
-	if (now_ns < drv->report_silent_ns)
-		return drv->report_silent_ns;
-	if (drv->balloon.is_silent_beside)
-		return later_ns;
-	drv->balloon.is_silent_beside = true;
-	aero_vb_report_make_way(drv);
-	return now_ns;
+		return drv->now_ns;
+	if (drv->now_ns >= drv->report_silent_ns) {
+		if (drv->report_silent_ns) {
+			drv->balloon.is_silent_beside = true;
+			aero_vb_report_make_way(drv);
+		}
+		drv->report_silent_ns =
+			aero_balloon_later(drv->now_ns, drv->balloon.config.silent_ns);
+	}
+	return drv->report_silent_ns;
 }
 
 uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv)
@@ -219,8 +218,6 @@ uint64_t aero_vb_report_step(struct aero_virtio_balloon_guest *drv)
 		pull(drv);
 		if (drv->report_count)
 			due = await(drv);
-		else if (drv->is_report_passing)
-			due = now_ns;
 		else if (drv->config.reporting.is_pulling)
 			due = drv->report_due_ns;
 	}

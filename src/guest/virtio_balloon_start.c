@@ -213,8 +213,7 @@ enum aero_status aero_vb_start(void *ctx, struct aero_channel_limits *out_limits
 	aero_vb_stats_give(drv);
 	set_status(drv, AERO_VIRTIO_STATUS_DRIVER_OK);
 	drv->is_live = true;
-	if (drv->queue[STATS].is_there)
-		aero_vb_kick(drv, STATS);
+	aero_vb_kick(drv, STATS);
 	say_limits(drv, out_limits);
 	return AERO_OK;
 }
