@@ -22,7 +22,7 @@ static unsigned int branch_slot(uint64_t leaf)
 }
 
 /* Forget what was remembered of a tree that has gone; its nodes have been put. */
-static void forget(struct aero_frame_set *set)
+static aero_noinline void forget(struct aero_frame_set *set)
 {
 	set->root = NULL;
 	set->hint = NULL;
@@ -40,7 +40,7 @@ void aero_frame_set_init(struct aero_frame_set *set, const struct aero_node_sour
 }
 
 /* A node of any content. */
-static void *get_node(struct aero_frame_set *set)
+static aero_noinline void *get_node(struct aero_frame_set *set)
 {
 	void *node = set->nodes.get(set->nodes.ctx);
 

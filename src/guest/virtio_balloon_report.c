@@ -35,7 +35,7 @@ void aero_vb_report_yield(struct aero_virtio_balloon_guest *drv, uint64_t delay_
 }
 
 /* All that the pass has goes back, what the device still has when that is answered. */
-static void end_pass(struct aero_virtio_balloon_guest *drv)
+static aero_noinline void end_pass(struct aero_virtio_balloon_guest *drv)
 {
 	aero_vb_report_yield(drv, drv->config.reporting.delay_ns);
 }

@@ -6,7 +6,7 @@ static bool is_aligned(const void *p, unsigned int align)
 	return p && !((uintptr_t)p & (align - 1));
 }
 
-static bool is_config_valid(const struct aero_virtio_guest_queue_config *config)
+static aero_noinline bool is_config_valid(const struct aero_virtio_guest_queue_config *config)
 {
 	unsigned int driver_align = AERO_VIRTIO_SPLIT_AVAIL_ALIGN;
 
