@@ -204,7 +204,7 @@ struct aero_virtio_balloon_guest {
 	struct aero_virtio_balloon_guest_loan hint;
 	struct aero_virtio_balloon_guest_loan report;
 	uint32_t stats_known;
-	uint32_t said; /* kinds of complaints that the log has */
+	uint32_t said;				/* kinds of complaints that the log has */
 	uint8_t done[AERO_BALLOON_BATCHES_MAX]; /* batches that are answered */
 	struct aero_virtio_balloon_guest_counters counters;
 	struct aero_virtio_balloon_guest_queue queue[AERO_VIRTIO_BALLOON_GUEST_QUEUES];
