@@ -109,9 +109,8 @@ uint32_t aero_vb_report_capacity(const struct aero_virtio_balloon_guest *drv)
 							   : AERO_VIRTIO_BALLOON_GUEST_REPORT_MAX;
 }
 
-enum aero_status aero_virtio_balloon_guest_report_free(struct aero_virtio_balloon_guest *drv,
-						       const struct aero_range *ranges,
-						       size_t count)
+static enum aero_status push(struct aero_virtio_balloon_guest *drv, const struct aero_range *ranges,
+			     size_t count)
 {
 	uint32_t most = aero_vb_report_capacity(drv);
 
@@ -123,6 +122,19 @@ enum aero_status aero_virtio_balloon_guest_report_free(struct aero_virtio_balloo
 		return AERO_EAGAIN;
 	memcpy(drv->report_range, ranges, count * sizeof(*ranges));
 	return send(drv, (uint32_t)count, true);
+}
+
+enum aero_status aero_virtio_balloon_guest_report_free(struct aero_virtio_balloon_guest *drv,
+						       const struct aero_range *ranges,
+						       size_t count)
+{
+	enum aero_status status;
+
+	if (!aero_balloon_enter(&drv->balloon))
+		return AERO_EAGAIN;
+	status = push(drv, ranges, count);
+	aero_balloon_exit(&drv->balloon);
+	return status;
 }
 
 static void begin_pass(struct aero_virtio_balloon_guest *drv)

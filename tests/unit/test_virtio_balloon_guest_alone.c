@@ -28,6 +28,7 @@ static struct intruder intruder;
 
 static void come_as_kernel(struct aero_virtio_balloon_guest *drv, uint64_t now)
 {
+	const struct aero_range free_range = { 1, 1 };
 	uint64_t came = 1;
 	bool is_in;
 
@@ -35,6 +36,7 @@ static void come_as_kernel(struct aero_virtio_balloon_guest *drv, uint64_t now)
 			 AERO_EAGAIN);
 	assert_int_equal(came, 0);
 	assert_int_equal(aero_balloon_migrate(&drv->balloon, 0, 1, 2, &is_in), AERO_EAGAIN);
+	assert_int_equal(aero_virtio_balloon_guest_report_free(drv, &free_range, 1), AERO_EAGAIN);
 }
 
 static void *come(enum sim_virtio_access access)

@@ -124,9 +124,10 @@ enum aero_status aero_virtio_balloon_guest_reclaim(struct aero_virtio_balloon_gu
  *          comes back with its answer, or with a reset, stop() or suspend(), whichever is first.
  * Owner:   the frames are the driver's until reported(), which comes once after AERO_OK.
  * Errors:  AERO_ENOTSUP: PAGE_REPORTING is not negotiated now, or reported is NULL. AERO_EAGAIN: a
- *          report is with the device. AERO_EINVAL: count, a range that is empty, or ranges of 4 GiB
- *          and more in all. AERO_ESTATE: the device broke the queue, and is to be reset.
- * Context: that of the transport; not beside step().
+ *          report is with the device, or another call is at work. AERO_EINVAL: count, a range that
+ *          is empty, or ranges of 4 GiB and more in all. AERO_ESTATE: the device broke the queue,
+ *          and is to be reset.
+ * Context: that of the transport.
  * Source:  VIRTIO 1.4, 5.5.6.7.
  */
 enum aero_status aero_virtio_balloon_guest_report_free(struct aero_virtio_balloon_guest *drv,

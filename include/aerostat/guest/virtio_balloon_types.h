@@ -71,7 +71,8 @@ struct aero_virtio_balloon_guest_config {
 	struct aero_virtio_balloon_reporting reporting;
 	/*
 	 * Optional: the answer to report_free(). The blocks are the kernel's again; is_reported:
-	 * the host has taken note. From step().
+	 * the host has taken note. From step(), or what resets the device: stop(), suspend(), a
+	 * migration; must not call the driver.
 	 */
 	void (*reported)(void *ctx, const struct aero_range *ranges, size_t count,
 			 bool is_reported);
@@ -195,16 +196,17 @@ struct aero_virtio_balloon_guest {
 	uint32_t report_count; /* of report_range: with the device */
 	uint64_t report_due_ns;
 
+	uint32_t generation; /* of the configuration, as last read */
+	uint32_t said;	     /* kinds of complaints that the log has */
+
 	struct aero_virtio_balloon_guest_config config;
 	uint64_t report_left;	   /* frames of this pass's budget */
 	uint64_t report_frames;	   /* with the device */
 	uint64_t report_silent_ns; /* the one in flight should be answered; 0: not begun */
-	uint32_t generation;	   /* of the configuration, as last read */
 	uint32_t hint_generation;  /* when the id of the round was read */
 	struct aero_virtio_balloon_guest_loan hint;
 	struct aero_virtio_balloon_guest_loan report;
 	uint32_t stats_known;
-	uint32_t said;				/* kinds of complaints that the log has */
 	uint8_t done[AERO_BALLOON_BATCHES_MAX]; /* batches that are answered */
 	struct aero_virtio_balloon_guest_counters counters;
 	struct aero_virtio_balloon_guest_queue queue[AERO_VIRTIO_BALLOON_GUEST_QUEUES];
