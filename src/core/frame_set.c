@@ -266,7 +266,7 @@ enum aero_status aero_frame_set_insert(struct aero_frame_set *set, struct aero_r
 }
 
 /* Cut a range to what frame numbers can be. */
-static struct aero_range clamp_range(struct aero_range range)
+static aero_noinline struct aero_range clamp_range(struct aero_range range)
 {
 	if (range.first >= AERO_FRAME_LIMIT)
 		range.count = 0;

@@ -39,7 +39,7 @@ void aero_balloon_tell(struct aero_balloon *balloon, enum aero_balloon_event_kin
 		balloon->config.event(balloon->config.event_ctx, &event);
 }
 
-uint64_t aero_balloon_later(uint64_t now_ns, uint64_t delay_ns)
+aero_noinline uint64_t aero_balloon_later(uint64_t now_ns, uint64_t delay_ns)
 {
 	return delay_ns < AERO_NEVER - now_ns ? now_ns + delay_ns : AERO_NEVER;
 }
@@ -135,15 +135,6 @@ static uint64_t reachable(const struct aero_balloon *balloon)
 	return (managed - balloon->config.floor_frames) >> page << page;
 }
 
-/* The target in whole pages, rounded up: one in between would never be reached. */
-static uint64_t aim(const struct aero_balloon *balloon)
-{
-	uint64_t rest = ((uint64_t)1 << balloon->pages.size[0].order) - 1;
-
-	return balloon->target > UINT64_MAX - rest ? balloon->target & ~rest
-						   : (balloon->target + rest) & ~rest;
-}
-
 static enum aero_stall why_not_inflate(const struct aero_balloon *balloon)
 {
 	if (balloon->is_inhibited)
@@ -160,17 +151,20 @@ static struct change required(const struct aero_balloon *balloon)
 	uint64_t have = aero_balloon_frames(balloon) +
 			aero_balloon_flying(balloon, AERO_PAGES_JOINING) -
 			aero_balloon_flying(balloon, AERO_PAGES_LEAVING);
-	uint64_t most = reachable(balloon), aimed = aim(balloon);
-	uint64_t want = aimed < most ? aimed : most;
+	uint64_t most = reachable(balloon),
+		 rest = ((uint64_t)1 << balloon->pages.size[0].order) - 1;
+	uint64_t want = balloon->target < most ? balloon->target : most;
 	struct change change = { 0, 0, 0, AERO_STALL_WORKING };
 
+	/* Whole pages, rounded up: one in between would never be reached. */
+	want = (want + rest) & ~rest;
 	if (have < want) {
 		change.why = why_not_inflate(balloon);
 		if (change.why == AERO_STALL_WORKING)
 			change.in = want - have;
 		change.room = most - have;
 	} else if (have == want) {
-		change.why = want < aimed ? AERO_STALL_FLOOR : AERO_STALL_NONE;
+		change.why = want < balloon->target ? AERO_STALL_FLOOR : AERO_STALL_NONE;
 	} else if (balloon->target && have <= most && have - want < balloon->limits.slack_frames) {
 		change.why = AERO_STALL_SLACK;
 	} else {

@@ -14,8 +14,8 @@ static char *put_word(char *to, unsigned int number)
 	/* By enum aero_vb_word. */
 	static const char words[] =
 		"inflate\0deflate\0stats\0hints\0reports\0device\0virtio balloon, \0gone\0"
-		"no reset\0no VERSION_1\0features refused\0no queue\0queue refused\0"
-		"ring out of reach\0used index\0used id\0used twice\0used length";
+		"no reset\0no VERSION_1\0features refused\0no queue\0refused\0"
+		"ring too high\0bad index\0bad id\0id twice\0bad length";
 	const char *from = words;
 
 	while (number)
@@ -272,16 +272,13 @@ enum aero_status aero_virtio_balloon_guest_set_reporting(
 /* Free blocks first: the device loses nothing with them. */
 static uint64_t reclaim_loans(struct aero_virtio_balloon_guest *drv, uint64_t frames)
 {
-	struct aero_virtio_balloon_guest_loan *loan = &drv->report;
-	uint64_t freed = 0, came;
+	uint64_t freed = 0, came = 1;
 
-	while (freed < frames) {
-		came = aero_vb_loan_return(drv, loan, frames - freed);
-		freed += came;
-		if (!came && loan == &drv->hint)
-			break;
+	while (came && freed < frames) {
+		came = aero_vb_loan_return(drv, &drv->report, frames - freed);
 		if (!came)
-			loan = &drv->hint;
+			came = aero_vb_loan_return(drv, &drv->hint, frames - freed);
+		freed += came;
 	}
 	return freed;
 }

@@ -125,7 +125,7 @@ static void finish(struct aero_virtio_balloon_guest *drv, uint8_t batch)
 	drv->done[drv->done_count++] = batch;
 }
 
-static void drop_waiting(struct aero_virtio_balloon_guest_lane *lane)
+static aero_noinline void drop_waiting(struct aero_virtio_balloon_guest_lane *lane)
 {
 	unsigned int i;
 
@@ -305,7 +305,7 @@ void aero_vb_tell_progress(struct aero_virtio_balloon_guest *drv)
 }
 
 /* Nothing waits and nothing is with the device. */
-static bool is_idle(const struct aero_virtio_balloon_guest *drv)
+static aero_noinline bool is_idle(const struct aero_virtio_balloon_guest *drv)
 {
 	const struct aero_virtio_balloon_guest_lane *in = &drv->lane[INFLATE];
 	const struct aero_virtio_balloon_guest_lane *out = &drv->lane[DEFLATE];

@@ -5,7 +5,8 @@
 /* Two numbers, aligned as one. */
 typedef uint64_t __attribute__((may_alias, aligned(4))) frame_pair;
 
-static void open_part(struct aero_vb_writer *writer, uint8_t *const *part, uint32_t room)
+static aero_noinline void open_part(struct aero_vb_writer *writer, uint8_t *const *part,
+				    uint32_t room)
 {
 	writer->part = part;
 	writer->at = (uint32_t *)(void *)*part;

@@ -103,8 +103,8 @@ static uint32_t power_of_two(uint32_t least)
 }
 
 /* A queue that does not start: AERO_OK where the balloon goes without. */
-static enum aero_status say_why(struct aero_virtio_balloon_guest *drv, unsigned int role,
-				enum aero_status status)
+static aero_noinline enum aero_status say_why(struct aero_virtio_balloon_guest *drv,
+					      unsigned int role, enum aero_status status)
 {
 	unsigned int what = AERO_VB_QUEUE_REFUSED;
 
@@ -157,7 +157,8 @@ void aero_vb_write_field(struct aero_virtio_balloon_guest *drv, uint32_t offset,
 	drv->counters.config_writes++;
 }
 
-static void say_limits(const struct aero_virtio_balloon_guest *drv, struct aero_channel_limits *out)
+static aero_noinline void say_limits(const struct aero_virtio_balloon_guest *drv,
+				     struct aero_channel_limits *out)
 {
 	uint32_t requests = drv->lane[INFLATE].usable;
 
@@ -229,7 +230,7 @@ void aero_vb_disarm(void *ctx)
 	for (role = 0; role < AERO_VIRTIO_BALLOON_GUEST_QUEUES; role++) {
 		struct aero_virtio_balloon_guest_queue *queue = &drv->queue[role];
 
-		while (queue->is_there && aero_virtio_guest_queue_stop(&queue->queue, &token))
+		while (aero_virtio_guest_queue_stop(&queue->queue, &token))
 			if (role <= DEFLATE)
 				aero_vb_release(drv, &drv->lane[role], token);
 		queue->is_there = false;

@@ -12,38 +12,39 @@ static unsigned int next_width(uint32_t offset, uint32_t len)
 	return bytes;
 }
 
+/* Reads into buf or, where there is no read, writes from it. */
+static void move(aero_virtio_read read, aero_virtio_write write, void *ctx, uint32_t offset,
+		 uint8_t *buf, uint32_t len)
+{
+	unsigned int bytes, i;
+
+	for (; len; len -= bytes, offset += bytes, buf += bytes) {
+		uint32_t value = 0;
+
+		bytes = next_width(offset, len);
+		if (read)
+			value = read(ctx, offset, bytes);
+		for (i = 0; i < bytes; i++) {
+			if (read)
+				buf[i] = (uint8_t)(value >> 8 * i);
+			else
+				value |= (uint32_t)buf[i] << 8 * i;
+		}
+		if (!read)
+			write(ctx, offset, bytes, value);
+	}
+}
+
 void aero_virtio_config_read(aero_virtio_read read, void *ctx, uint32_t offset, void *buf,
 			     uint32_t len)
 {
-	uint8_t *to = buf;
-	unsigned int bytes;
-	unsigned int i;
-
-	for (; len; len -= bytes, offset += bytes) {
-		uint32_t value;
-
-		bytes = next_width(offset, len);
-		value = read(ctx, offset, bytes);
-		for (i = 0; i < bytes; i++)
-			*to++ = (uint8_t)(value >> 8 * i);
-	}
+	move(read, NULL, ctx, offset, buf, len);
 }
 
 void aero_virtio_config_write(aero_virtio_write write, void *ctx, uint32_t offset, const void *buf,
 			      uint32_t len)
 {
-	const uint8_t *from = buf;
-	unsigned int bytes;
-	unsigned int i;
-
-	for (; len; len -= bytes, offset += bytes) {
-		uint32_t value = 0;
-
-		bytes = next_width(offset, len);
-		for (i = 0; i < bytes; i++)
-			value |= (uint32_t)*from++ << 8 * i;
-		write(ctx, offset, bytes, value);
-	}
+	move(NULL, write, ctx, offset, (uint8_t *)(uintptr_t)buf, len);
 }
 
 bool aero_virtio_transport_is_complete(const struct aero_virtio_transport *transport)

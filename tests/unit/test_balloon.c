@@ -351,9 +351,8 @@ static void test_start_failing_is_tried_again_each_second(void **state)
 	chan->target = 100;
 	settle(chan);
 	assert_words(chan, "disarm start ask +9x1");
-	assert_events(
-		chan,
-		"stalled:10 stalled:7 stalled:10 stalled:7 stalled:10 started target:100 reached:512");
+	assert_events(chan, "stalled:10 stalled:7 stalled:10 stalled:7 stalled:10 started "
+			    "target:100 reached:512");
 }
 
 static void test_start_a_host_that_cannot_is_unsupported(void **state)

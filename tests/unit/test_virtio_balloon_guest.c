@@ -179,7 +179,7 @@ static void test_start_with_a_queue_that_is_not_taken_is_tried_again(void **stat
 	fake_guest_wait(guest, 2 * SECOND);
 	assert_false(guest->drv.is_live);
 	assert_int_equal(fake_guest_stall(guest), AERO_STALL_REFUSED);
-	expect_said(guest, "virtio balloon, inflate: queue refused");
+	expect_said(guest, "virtio balloon, inflate: refused");
 	guest->fake.is_closed = false;
 	fake_guest_wait(guest, SECOND);
 	fake_guest_target(guest, 5);
@@ -204,7 +204,7 @@ static void test_start_with_a_ring_that_the_transport_cannot_say_is_tried_again(
 	guest->record.transport.queue_start = start_no_queue;
 	fake_guest_settle(guest);
 	assert_int_equal(fake_guest_stall(guest), AERO_STALL_REFUSED);
-	expect_said(guest, "virtio balloon, inflate: ring out of reach");
+	expect_said(guest, "virtio balloon, inflate: ring too high");
 	end_guest(guest);
 }
 

@@ -152,9 +152,9 @@ static void test_needs_reset_at_any_step_starts_anew(void **state)
 static void test_a_device_that_breaks_a_queue_is_reset(void **state)
 {
 	static const char *const lines[] = {
-		"virtio balloon, inflate: used id", "virtio balloon, deflate: used id",
-		"virtio balloon, stats: used id",   "virtio balloon, hints: used id",
-		"virtio balloon, reports: used id",
+		"virtio balloon, inflate: bad id", "virtio balloon, deflate: bad id",
+		"virtio balloon, stats: bad id",   "virtio balloon, hints: bad id",
+		"virtio balloon, reports: bad id",
 	};
 
 	(void)state;
