@@ -54,7 +54,8 @@ bool aero_vb_get_requests(struct aero_virtio_balloon_guest *drv,
 		entries = size;
 		lane->frames = drv->first_room + (size - 1) * AERO_VB_PAGE_FRAMES;
 	}
-	most = most < size / entries ? most : size / entries;
+	while (most * entries > size)
+		most--;
 	while (lane->count < most && add_request(drv, lane))
 		;
 	/* Of an earlier start there may be more. */

@@ -50,7 +50,7 @@ struct life {
 	unsigned int variant;
 	uint64_t nth;
 	bool has_met;
-	bool is_misled; /* by what no driver can find out: the device has to say that it is unwell */
+	bool is_misled; /* by what no driver can find out: the device must say that it is unwell */
 	bool is_over;
 	uint64_t garbage;
 };
